@@ -45,7 +45,8 @@ class _Search:
         """Takes in a sitemap. Raises PermanentRefusal for what is none."""
         entries, warning = _entries(sitemap, customer)
         self.problems += [f"{urlsplit(sitemap).path}: {warning}"] if warning else []
-        self.wanted += (url for url, is_index in entries if is_index)
+        more = dict.fromkeys(url for url, is_index in entries if is_index and site_of(url) == self.site)
+        self.wanted += islice(more, MAX_SITEMAPS + 1)  # one more shows that not all are read
         pages = [url for url, is_index in entries if not is_index and site_of(url) == self.site]
         self.found.append(dict.fromkeys(pages[: MAX_PAGES + 1]))
 

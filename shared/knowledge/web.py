@@ -78,8 +78,13 @@ class Page:
         return "noindex" in directives or "none" in directives.replace(",", " ").split()
 
 
-def fetch(url: str, *, etag: str | None = None, last_modified: str | None = None, max_bytes: int = MAX_PAGE) -> Page:
-    """A page, if it is another than last time. Raises PageGone, PageRefused, PageFailed, Snooze, and what shared.http raises."""
+def fetch(
+    url: str, *, etag: str | None = None, last_modified: str | None = None, max_bytes: int = MAX_PAGE, may_be_cut: bool = False
+) -> Page:
+    """A page, if it is another than last time. `may_be_cut`: of one that is too large, its beginning will do.
+
+    Raises PageGone, PageRefused, PageFailed, Snooze, and what shared.http raises.
+    """
     headers = dict(_HEADERS)
     headers |= {"If-None-Match": etag} if etag else {}
     headers |= {"If-Modified-Since": last_modified} if last_modified else {}
@@ -89,7 +94,7 @@ def fetch(url: str, *, etag: str | None = None, last_modified: str | None = None
         answer = http.fetch(url, headers, TIMEOUT, allow_private=settings().webhooks_to_private, max_bytes=max_bytes + 1)
         target = answer.headers.get("Location", "") if answer.status in _REDIRECTS else _refreshed(url, answer)
         if answer.status not in _REDIRECTS and not target:
-            return _page(url, answer, max_bytes)
+            return _page(url, answer, max_bytes, may_be_cut)
         url = _redirected(url, target, site)
     raise PageRefused(f"the page redirects more than {MAX_REDIRECTS} times")
 
@@ -117,7 +122,7 @@ def _redirected(url: str, location: str, site: str) -> str:
     return target
 
 
-def _page(url: str, answer: http.Response, max_bytes: int) -> Page:
+def _page(url: str, answer: http.Response, max_bytes: int, may_be_cut: bool) -> Page:
     status = answer.status
     if status == 304:
         return Page(url, None, answer.headers)
@@ -129,19 +134,25 @@ def _page(url: str, answer: http.Response, max_bytes: int) -> Page:
         raise PageFailed(f"the site answered HTTP {status}")
     if not answer.ok:
         raise PageRefused(f"the site refuses the page (HTTP {status})")
-    if len(answer.body) > max_bytes:
+    if len(answer.body) > max_bytes and not may_be_cut:
         raise PageRefused(f"the page is larger than {max_bytes // 1024 // 1024} MB")
-    return Page(url, answer.body, answer.headers)
+    return Page(url, answer.body[:max_bytes], answer.headers)
 
 
 def robots_of(url: str) -> str:
-    """The robots.txt of a page's site. None means that all is allowed; one that does not come, that we must wait (RFC 9309)."""
+    """The robots.txt of a page's site. None means that all is allowed; one that does not come, that we must wait (RFC 9309).
+
+    One that is too large counts as far as its last whole line that fits: half of "Disallow: /cart" would forbid the site.
+    """
     parts = urlsplit(url)
     try:
-        page = fetch(f"{parts.scheme}://{parts.netloc}/robots.txt", max_bytes=MAX_ROBOTS)
+        page = fetch(f"{parts.scheme}://{parts.netloc}/robots.txt", max_bytes=MAX_ROBOTS, may_be_cut=True)
     except PageRefused:
         return ""
-    return (page.body or b"").decode("utf-8", "replace").replace("\0", "")
+    body = page.body or b""
+    if len(body) == MAX_ROBOTS:
+        body = b"\n".join(body.splitlines()[:-1])
+    return body.decode("utf-8-sig", "replace").replace("\0", "")
 
 
 class Robots:

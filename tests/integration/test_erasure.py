@@ -396,7 +396,9 @@ def test_who_is_erased_during_an_export_leaves_no_further(door: FrontDoor) -> No
     key = Business(door, door.world.customer).key
     with serving(door.app) as site:
         headers = {"Authorization": f"Bearer {key}"}
-        with requests.get(f"{site.url}/api/v1/contacts/{contact_of()}/export", headers=headers, timeout=60, stream=True) as answer:
+        with requests.get(
+            f"{site.url}/api/v1/contacts/{contact_of()}/export", headers=headers, timeout=60, stream=True
+        ) as answer:
             pieces = answer.iter_content(10_000)
             begun = next(pieces)
             assert erasure.erase(door.world.customer, contact_of())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from shared import config, db
-from shared.knowledge import sitemaps, sources
+from shared.knowledge import sitemaps, sources, web
 from shared.knowledge.sources import Page, Sitemap
 from shared.models import KnowledgeItem
 from tests.builders import World
@@ -143,3 +144,32 @@ def test_a_theme_that_calls_all_pages_the_first_costs_none(world: World, base: i
     run(world)
     assert counts(source) == {"state": "done", "found": 4, "stored": 3, "added": 3, "skipped": 1}
     assert errors(source) == {"b?utm_source=x": f"the same page as {shop.url}/b"}
+
+
+def test_of_a_robots_txt_that_is_too_large_the_beginning_counts(world: World, base: int, shop: Shop) -> None:
+    shop.page("/private/a", "a")
+    shop.page("/b", "b")
+    shop.sitemap("/sitemap.xml", "/private/a", "/b")
+    first = "\ufeffUser-agent: *\nDisallow: /private\n"
+    comments = "# a comment\n" * (web.MAX_ROBOTS // 12 - 10)
+    last = "Disallow: /"
+    padding = "#" * (web.MAX_ROBOTS - len((first + comments + last).encode()) - 1) + "\n"
+    shop.pages["/robots.txt"] = f"{first}{comments}{padding}{last}cart\n" + "# and so on\n" * 10_000
+    source = sources.start_import(base, Sitemap(shop.url))
+    run(world)
+    assert set(errors(source).values()) == {"robots.txt does not allow us to read the page"}
+    assert counts(source) == {"state": "done", "found": 2, "stored": 1, "added": 1, "skipped": 1}
+
+
+@pytest.mark.usefixtures("world")
+def test_of_an_index_no_more_is_kept_than_is_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sitemaps, "MAX_SITEMAPS", 3)
+    shop.sitemap("/sitemap.xml", *["/sitemap.xml", "/0.xml"] * 100, *(f"/{number}.xml" for number in range(500)), kind="sitemap")
+    for number in range(500):
+        shop.sitemap(f"/{number}.xml", f"/page-{number}")
+    search = sitemaps._Search(shop.url.removeprefix("http://"), deque())
+    search.read(f"{shop.url}/sitemap.xml", 1)
+    assert len(search.wanted) == 4
+    listing = sitemaps.pages_of(f"{shop.url}/sitemap.xml", web.Robots(""), 1)
+    assert listing.pages == [f"{shop.url}/page-0", f"{shop.url}/page-1"]
+    assert not listing.is_complete
