@@ -532,6 +532,15 @@ def test_files_whose_time_is_over_go_at_once_whatever_page_is_looked_at(world: W
     assert [row["is_new"] for row in left] == [True, *[False] * 4], "its message may still come"
 
 
+def test_more_files_than_one_look_deletes_do_not_wait_for_the_next_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_files(world, 5, unwanted=4)
+    monkeypatch.setattr(files, "BATCH", 2)
+    monkeypatch.setattr(files, "_looked_at", files._FIRST)
+    db.rows("update media set created_at = now() - interval '91 days'")
+    assert files.prune() == {"media": 6, "media_files": 10, "media_arrivals": 0}
+    assert db.scalar("select count(*) from media_file") == 0
+
+
 @pytest.mark.parametrize("deleted", ["message", "customer"])
 def test_files_of_what_was_deleted_go_after_a_day(world: World, deleted: str) -> None:
     [row], _ = fetch(world, cloud("orphan.png"))
