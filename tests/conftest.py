@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import redis
 
 from scripts.commands.migrate import migrate_and_fill
 from scripts.local.embedded import Services
+from scripts.local.leftovers import clear_abandoned
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.ai import profiles
@@ -31,12 +33,25 @@ hypothesis.settings.register_profile("random", deadline=None)
 hypothesis.settings.load_profile("fixed")
 
 _numbers = itertools.count(1)
+_MEMORY = Path("/dev/shm")
+#: The folders of runs begin with this; those of single tests do not.
+_FOLDER = "switchboard-run-"
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends a run as Ctrl-C does: what fixtures started they end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
-    """One PostgreSQL and one Redis for the whole run; not in pytest's own folders, which PostgreSQL's user cannot enter."""
-    with tempfile.TemporaryDirectory(prefix="switchboard-test-", dir=_memory()) as folder:
+    """One PostgreSQL and one Redis for the whole run; not in pytest's own folders, which PostgreSQL's user cannot enter.
+
+    What runs left that were killed is cleared away.
+    """
+    for place in (_MEMORY, Path(tempfile.gettempdir())):
+        clear_abandoned(place, f"{_FOLDER}*")
+    with tempfile.TemporaryDirectory(prefix=_FOLDER, dir=_memory()) as folder:
         running = Services(Path(folder), fast=True)
         running.start()
         yield running
@@ -45,8 +60,7 @@ def services() -> Iterator[Services]:
 
 def _memory() -> Path | None:
     """Where files stay in memory, if much is free there: a disk is slow to copy a database for each test."""
-    memory = Path("/dev/shm")
-    return memory if memory.is_dir() and shutil.disk_usage(memory).free > 4 * 1024**3 else None
+    return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 4 * 1024**3 else None
 
 
 def _admin(services: Services) -> psycopg2.extensions.connection:

@@ -18,7 +18,7 @@ from scripts.local.bench import desk, knowledge, plot, question_set
 from scripts.local.bench.compare import MODES, Figure, compare
 from scripts.local.bench.rig import open_rig
 from scripts.local.environment import data_folder
-from scripts.local.terminal import count, file_to_write
+from scripts.local.terminal import count, file_to_write, stop_on_signals
 
 Say = Callable[[str], None]
 #: What a mode measured: as a table, as rows for --json, and whether all bars are met.
@@ -37,6 +37,7 @@ WIDTH = 190
 def main() -> int:
     """Runs a benchmark; 0 if all its bars are met."""
     arguments = _arguments()
+    stop_on_signals("bench")
     logging.disable(logging.CRITICAL)  # the workers' logs are in workers.log under --data
     run = {"knowledge": _knowledge, "desk": _desk}.get(arguments.mode, _compare)
     try:

@@ -15,7 +15,7 @@ from scripts.local.chaos.audit import Audit
 from scripts.local.chaos.harness import Conditions, run
 from scripts.local.chaos.scenarios import SCENARIOS
 from scripts.local.environment import data_folder
-from scripts.local.terminal import count, file_to_write
+from scripts.local.terminal import count, file_to_write, stop_on_signals
 
 #: The scenarios of `scripts/chaos each`, in order.
 EACH = [name for name in SCENARIOS if name not in ("all", "calm")]
@@ -49,6 +49,7 @@ def main() -> int:
     if arguments.list:
         print(_scenarios())
         return 0
+    stop_on_signals("chaos")
     logging.disable(logging.CRITICAL)  # this process only observes; the workers' logs are in workers.log under --data
     console = Console(stderr=True)
     names = [name for scenario in arguments.scenario for name in GROUPS.get(scenario, [scenario])]
@@ -123,7 +124,7 @@ def _print(results: list[Audit], path: Path | None) -> None:
 
 def _figures(result: Audit) -> dict[str, object]:
     counts = result.counts
-    duplicates = counts["user_messages"] - counts["distinct_inbound"] + counts["replies"] - counts["distinct_replies"]
+    duplicates = counts["user_messages"] - counts["distinct_inbound"] + counts["replies_twice"]
     return {
         **counts,
         **result.as_dict(),

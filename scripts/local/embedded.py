@@ -21,6 +21,7 @@ from typing import Any
 import psycopg2
 import redis
 
+from scripts.local import leftovers
 from scripts.local.environment import (
     announcement,
     filling,
@@ -47,8 +48,6 @@ from shared.telemetry import machine
 
 #: Seconds for a server to answer after its start, including crash recovery from a large log.
 START_TIMEOUT = 60.0
-#: Seconds for a server to end by itself.
-STOP_TIMEOUT = 30.0
 
 _POSTGRES_SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -143,7 +142,7 @@ class Services:
     def postgres_start(self) -> None:
         """Starts PostgreSQL and waits until it answers."""
         data = self._home / "postgres"
-        _end_leftover(data / "postmaster.pid", signal.SIGINT)
+        leftovers.end_server(data / "postmaster.pid", signal.SIGINT)
         if not (data / "PG_VERSION").exists():
             make_postgres_data(data, postgres_programs(self.data_dir) / "initdb")
         hand_over(data)
@@ -166,7 +165,7 @@ class Services:
     def redis_start(self, empty: bool = False) -> None:
         """Starts Redis and waits until it answers; `empty` deletes its data first."""
         data = self.data_dir / "redis"
-        _end_leftover(data / "redis.pid", signal.SIGTERM)
+        leftovers.end_server(data / "redis.pid", signal.SIGTERM)
         if empty:
             shutil.rmtree(data, ignore_errors=True)
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -271,24 +270,7 @@ def _end(server: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
         return
     server.send_signal(how)
     try:
-        server.wait(STOP_TIMEOUT)
+        server.wait(leftovers.STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
-
-
-def _end_leftover(pid_file: Path, how: signal.Signals) -> None:
-    """Ends a server that a killed script left running on this data."""
-    try:
-        pid = int(pid_file.read_text(encoding="utf-8").split()[0])
-        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8")
-    except (OSError, ValueError, IndexError):
-        return
-    if not any(server in name for server in ("postgres", "redis", "valkey")):
-        return  # the pid belongs to another program by now
-    deadline = time.monotonic() + STOP_TIMEOUT
-    with suppress(ProcessLookupError):
-        os.kill(pid, how)
-        while time.monotonic() < deadline:
-            os.kill(pid, 0)
-            time.sleep(0.05)

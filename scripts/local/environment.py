@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from scripts.local.occupied import Occupied, is_occupied, occupy, what_holder_says
+from scripts.local.occupied import is_occupied, what_holder_says
 from scripts.local.programs import ServiceFailed, give_to_postgres
 
 ROOT = Path(__file__).parents[2]
@@ -72,18 +72,6 @@ def filling(folder: Path) -> Iterator[None]:
         raise ServiceFailed(
             f"{folder} takes no more files: {why}. Make room on its disk, or name another one in SWITCHBOARD_DATA, or in --data."
         ) from None
-
-
-def empty_folder(path: Path) -> None:
-    """Deletes what an earlier run left in a folder. Exits, and deletes nothing, if another process runs servers there."""
-    try:
-        with occupy(services_lock(path)):
-            pass
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except Occupied as holder:
-        sys.exit(f"{path} is in use ({holder}). Stop that one first, or wait until it ends.")
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def write_private(path: Path, text: str) -> None:

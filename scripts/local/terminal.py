@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from datetime import datetime
@@ -18,6 +19,18 @@ from scripts.local.environment import use_running_services
 from shared.db.connecting import Unsuitable
 from shared.errors import ServiceDown
 from shared.teaching.fields import Refused
+
+
+def stop_on_signals(program: str) -> None:
+    """Lets Ctrl-C and SIGTERM end this process with all that it started; a second one does not cut that short."""
+
+    def stop(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        sys.exit(f"{program}: stopped")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 def count(text: str) -> int:

@@ -18,7 +18,8 @@ import redis
 
 from scripts.local import programs
 from scripts.local.embedded import Services, ServicesBusy
-from scripts.local.environment import empty_folder, running_services
+from scripts.local.environment import running_services
+from scripts.local.leftovers import empty_folder
 
 
 @pytest.fixture

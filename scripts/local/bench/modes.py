@@ -123,9 +123,11 @@ class _ConnectionWatch:
         self._counts: list[int] = []
 
     def watch(self) -> None:
-        """Counts until it is stopped."""
-        while not self.stopped.wait(1.0):
+        """Counts until it is stopped, once at least."""
+        while True:
             self._counts.append(int(db.scalar(_CONNECTIONS)))
+            if self.stopped.wait(1.0):
+                return
 
     def peak(self) -> dict[str, float]:
         """The most connections that were open at once."""

@@ -21,8 +21,9 @@ from scripts.commands.migrate import migrate_and_fill
 from scripts.local.bench.load import seed_tenants
 from scripts.local.bench.plot import Samples
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT, empty_folder, free_port, local_settings, private_folder
+from scripts.local.environment import ROOT, free_port, local_settings, private_folder
 from scripts.local.front_door import wait_for_answer
+from scripts.local.leftovers import empty_folder
 from scripts.local.processes import ProcessManager, into_file
 from scripts.local.programs import ServiceFailed
 from scripts.local.simulator.client import Simulator, settings_for

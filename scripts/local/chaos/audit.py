@@ -19,6 +19,8 @@ _COUNTS = """
         (select count(distinct external_id) from message where role = 'user')                        as distinct_inbound,
         (select count(*) from message where role = 'assistant')                                      as replies,
         (select count(distinct reply_to) from message where role = 'assistant')                      as distinct_replies,
+        -- A superseded reply whose question was answered again has no question any more.
+        (select count(reply_to) - count(distinct reply_to) from message where role = 'assistant')    as replies_twice,
         (select count(*) from message where role = 'assistant' and status in ('SENT', 'DELIVERED', 'READ')) as sent,
         (select count(*) from message where role = 'assistant' and status = 'FAILED')                as failed,
         (select count(*) from message where role = 'assistant' and status = 'FAILED' and error is null) as failed_silent,

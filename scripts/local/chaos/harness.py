@@ -25,7 +25,8 @@ from scripts.local.chaos.scenarios import Scenario
 from scripts.local.chaos.statuses import StatusReceiver
 from scripts.local.chaos.surroundings import Surroundings, add_door, add_others, put_before_servers
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT, empty_folder
+from scripts.local.environment import ROOT
+from scripts.local.leftovers import empty_folder
 from scripts.local.processes import ProcessManager, into_file
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
@@ -149,11 +150,11 @@ def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say)
     if scenario.prepare:
         scenario.prepare(messages)
     deadline = time.monotonic() + scenario.limit
-    producers = [_start_producer(harness, scenario, conditions) for _ in range(scenario.copies)]
-    redis_copies = _pause_ai(harness, scenario.ai_pause, say) if scenario.ai_pause else 0
-    for thread in threads:
-        thread.start()
-    wrong = [*_wait_for_load(producers, messages, 0.9 if scenario.check is None else 0.0, deadline, say)]
+    with _producing(harness, scenario, conditions) as producers:
+        redis_copies = _pause_ai(harness, scenario.ai_pause, say) if scenario.ai_pause else 0
+        for thread in threads:
+            thread.start()
+        wrong = [*_wait_for_load(producers, messages, 0.9 if scenario.check is None else 0.0, deadline, say)]
     stopping.set()
     for thread in threads:
         thread.join(max(1.0, deadline - time.monotonic()))
@@ -182,11 +183,19 @@ def _judge(
     return result
 
 
-def _start_producer(harness: Harness, scenario: Scenario, conditions: Conditions) -> subprocess.Popen[bytes]:
+@contextmanager
+def _producing(harness: Harness, scenario: Scenario, conditions: Conditions) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The processes that enqueue the load; at the end of the block none is left."""
     numbers = (conditions.messages, conditions.seed, scenario.poison_every, scenario.spread)
-    arguments = [*map(str, numbers), ",".join(scenario.channels)]
+    command = [sys.executable, "-m", "scripts.local.chaos.producer", *map(str, numbers), ",".join(scenario.channels)]
     environment = {**harness.environment, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, "-m", "scripts.local.chaos.producer", *arguments], env=environment, cwd=ROOT)
+    producers = [subprocess.Popen(command, env=environment, cwd=ROOT) for _ in range(scenario.copies)]
+    try:
+        yield producers
+    finally:
+        for producer in producers:
+            producer.kill()
+            producer.wait()
 
 
 def _pause_ai(harness: Harness, seconds: float, say: Say) -> int:

@@ -59,6 +59,8 @@ class World:
                     return
         except (ConnectionError, asyncio.IncompleteReadError, ValueError):
             pass
+        except asyncio.CancelledError:
+            pass  # the simulator ends; Python before 3.12 would print this for each open connection
         finally:
             writer.close()
 
