@@ -10,7 +10,7 @@ from flask import Flask
 
 from scripts.local.simulator.client import Simulator
 from shared import db
-from shared.models import AuditEntry, Budget, ModelPrice
+from shared.models import AuditEntry, Budget, ModelPrice, User
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, person, version
 from tests.integration.test_budgets import ask, used
@@ -83,6 +83,21 @@ def test_an_owner_sets_the_budgets_of_the_business_and_of_a_chatbot(app: Flask, 
     assert owner.post(f"{form.path}/remove", chatbot=world.chatbot, version=version(kept.text)).status_code == 303
     assert [row["chatbot_id"] for row in stored()] == [None]
     assert {"budget.set", "budget.removed"} <= {row["action"] for row in db.rows(AuditEntry.select())}
+
+
+@pytest.mark.parametrize(
+    ("language", "written", "limit"),
+    [
+        *[("en", "50,000", 50_000), ("en", "1,000,000", 1_000_000), ("en", "1.5", 1.5), ("en", "1,5", 1.5), ("en", "1.125", 1.125)],
+        *[("de", "50.000", 50_000), ("de", "1.000.000", 1_000_000), ("de", "1,5", 1.5), ("de", "1.5", 1.5), ("de", "1,125", 1.125)],
+        *[("en", "50 000", 50_000), ("de", "50\u202f000", 50_000), ("de", "0.150", 0.15), ("en", "50,00,000", None)],
+    ],
+)
+def test_a_limit_is_what_its_writer_reads_in_it(app: Flask, world: World, language: str, written: str, limit: float | None) -> None:
+    owner = person("owner", world.customer)
+    db.rows(User.update(language=language).where(User.id == owner.id))
+    saved = Form(Visitor(app, owner), world).save(money=written)
+    assert (saved.status_code, [row["money"] for row in stored()]) == ((303, [Decimal(str(limit))]) if limit else (422, []))
 
 
 def test_an_operator_sets_prices_and_budgets_that_owners_cannot_change(app: Flask, world: World) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from babel.numbers import get_decimal_symbol
+from flask_babel import get_locale
 from werkzeug.datastructures import MultiDict
 
 from shared.payloads import id_in
 
 Form = MultiDict[str, str]
 Reader = Callable[[Form, str], Any]
+#: Thousands as people write them, all with the same mark between them.
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}([.,'\u2019 \u00a0\u202f])[0-9]{3}(?:\1[0-9]{3})*")
 
 
 def text(form: Form, name: str) -> str:
@@ -29,10 +34,18 @@ def text_or_none(form: Form, name: str) -> str | None:
 def number(form: Form, name: str) -> int | float | str:
     """A number; what is none stays as it was written."""
     given = text(form, name)
+    plain = _without_groups(given)
     try:
-        return int(given) if given.lstrip("-").isdigit() else float(given.replace(",", "."))
+        return int(plain) if plain.lstrip("-").isdigit() else float(plain.replace(",", "."))
     except ValueError:
         return given
+
+
+def _without_groups(given: str) -> str:
+    """50,000 without what stands between its thousands. What is the reader's decimal mark is that, unless it stands there twice."""
+    grouped = _GROUPED.fullmatch(given)
+    is_decimal = grouped and grouped[1] == get_decimal_symbol(get_locale() or "en") and given.count(grouped[1]) == 1
+    return re.sub(r"\D", "", given) if grouped and not is_decimal else given
 
 
 def number_or_none(form: Form, name: str) -> int | float | str | None:
