@@ -28,7 +28,7 @@ from web.desk.schema_words import translated_errors
 _FIELDS: dict[str, forms.Reader] = {
     "tokens": forms.number_or_none,
     "money": forms.number_or_none,
-    "time_zone": forms.text,
+    "time_zone": forms.time_zone,
     "at_limit": forms.text,
     "text": forms.text_or_none,
     "model": forms.text_or_none,

@@ -84,7 +84,7 @@ SECTIONS = {
             "unsupported_hands_over": forms.tick,
             "return_after_minutes": forms.number,
             "opening_hours": hours.read,
-            "time_zone": forms.text,
+            "time_zone": forms.time_zone,
             "closed_hands_over": forms.tick,
             "closed_message": forms.text_or_none,
         },

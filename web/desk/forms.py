@@ -14,6 +14,7 @@ from flask_babel import get_locale
 from werkzeug.datastructures import MultiDict
 
 from shared.payloads import id_in
+from shared.teaching.hours import time_zone_choices
 
 Form = MultiDict[str, str]
 Reader = Callable[[Form, str], Any]
@@ -42,7 +43,7 @@ def number(form: Form, name: str) -> int | float | str:
 
 
 def _without_groups(given: str) -> str:
-    """50,000 without what stands between its thousands. What is the reader's decimal mark is that, unless it stands there twice."""
+    """50,000 without the marks of its thousands. The decimal mark of the reader is none, unless it stands there twice."""
     grouped = _GROUPED.fullmatch(given)
     is_decimal = grouped and grouped[1] == get_decimal_symbol(get_locale() or "en") and given.count(grouped[1]) == 1
     return re.sub(r"\D", "", given) if grouped and not is_decimal else given
@@ -51,6 +52,14 @@ def _without_groups(given: str) -> str:
 def number_or_none(form: Form, name: str) -> int | float | str | None:
     """Null for an empty field."""
     return number(form, name) if text(form, name) else None
+
+
+def time_zone(form: Form, name: str) -> str:
+    """A time zone by its name, or by a city of which there is one: the browser offers London, and not everybody chooses."""
+    given = text(form, name)
+    city = given.casefold().replace(" ", "_")
+    zones = [zone for zone in time_zone_choices() if zone.casefold().rpartition("/")[2] == city]
+    return zones[0] if len(zones) == 1 else given
 
 
 def row_id(form: Form, name: str) -> int | None:
