@@ -61,6 +61,16 @@ def test_a_search_says_in_words_what_it_found(world: World) -> None:
         assert raw not in journey, raw
 
 
+def test_each_message_of_a_conversation_leads_operators_alone_to_its_journey(world: World) -> None:
+    world.say()
+    world.drain()
+    links = [f'"/desk/operate/messages/{message["id"]}"' for message in world.messages()]
+    address = f"/desk/c/{world.customer}/conversations/{world.messages()[0]['conversation_id']}"
+    for role, customer in (("operator", None), ("owner", world.customer)):
+        page = Visitor(create_app(), person(role, customer, role)).get(address).text
+        assert [link in page for link in links] == [role == "operator"] * 2
+
+
 def test_a_journey_names_the_knowledge_of_an_answer(world: World) -> None:
     world.say()
     world.drain()
