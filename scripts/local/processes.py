@@ -193,7 +193,7 @@ class ProcessManager:
             encoding="utf-8",  # as our logs are
             errors="replace",
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         try:
             threading.Thread(target=self._read, args=(process.name, popen), daemon=True).start()
@@ -208,7 +208,7 @@ class ProcessManager:
             self._on_line(name, line)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Lets no workers outlive a killed script (on Linux; elsewhere it does nothing)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -72,7 +72,7 @@ def test_who_goes_by_keys_keeps_the_place(browser: Browser, site: Site, world: W
     browser.run("document.querySelector('[data-key=t]').focus()")
     press(browser, ENTER)
     until_shown(browser, ".owner-text", "You have this conversation.")
-    browser.until("document.activeElement.id === 'reply'")  # whoever takes it goes on to write
+    browser.until("document.activeElement.id === 'main'")  # the button is gone; the content is where it was
 
 
 def test_days_and_times_of_a_conversation_are_the_readers(browser: Browser, site: Site, world: World) -> None:

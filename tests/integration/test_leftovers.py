@@ -112,7 +112,7 @@ def test_a_server_that_has_the_pid_by_now_and_works_elsewhere_goes_on(root: Path
         data = place / "data"
         (data / "postgres").mkdir(parents=True)
         (data / "services.lock").touch()
-        (data / "postgres" / "postmaster.pid").write_text((place / "elsewhere/postgres/postmaster.pid").read_text())
+        (data / "postgres" / "postmaster.pid").write_bytes((place / "elsewhere/postgres/postmaster.pid").read_bytes())
         empty_folder(data)
         assert left(servers) == before
 
@@ -126,4 +126,4 @@ def test_a_test_run_that_is_stopped_ends_its_servers(root: Path, place: Path, op
         said, _ = process.communicate()
         assert process.returncode == pytest.ExitCode.INTERRUPTED, said
         assert left(children) == []
-        assert not Path((place / "sign").read_text()).exists()
+        assert not Path((place / "sign").read_text(encoding="utf-8")).exists()

@@ -74,7 +74,7 @@ def take(conversation_id: int) -> Response:
         work.take(found["id"], user_id, may_take_from, _noting("conversation.assigned", found, user=user_id))
     except work.Taken as faster:
         return _page(_existing(conversation_id), problem=_("%(name)s has taken it already.", name=faster.name), status=409)
-    return _back(found, "" if given else "reply")
+    return _back(found)
 
 
 @desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/<any(bot, closed):owner>")
@@ -283,9 +283,8 @@ def _key() -> str:
     return request.form.get("key", "")[:64] or uuid4().hex
 
 
-def _back(found: Mapping[str, Any], field: str = "") -> Response:
-    """To the conversation; in the field of this id, if any, one can write at once."""
-    return see_other(url_for("desk.conversation", conversation_id=found["id"]) + _kept() + (f"#{field}" if field else ""))
+def _back(found: Mapping[str, Any]) -> Response:
+    return see_other(url_for("desk.conversation", conversation_id=found["id"]) + _kept())
 
 
 def _kept() -> str:

@@ -27,7 +27,7 @@ from scripts.local.chaos.surroundings import Surroundings, add_door, add_others,
 from scripts.local.embedded import Services
 from scripts.local.environment import ROOT
 from scripts.local.leftovers import empty_folder
-from scripts.local.processes import ProcessManager, into_file
+from scripts.local.processes import ProcessManager, die_with_parent, into_file
 from scripts.local.simulator.client import Simulator
 from shared import config, db, queues
 
@@ -189,7 +189,7 @@ def _producing(harness: Harness, scenario: Scenario, conditions: Conditions) -> 
     numbers = (conditions.messages, conditions.seed, scenario.poison_every, scenario.spread)
     command = [sys.executable, "-m", "scripts.local.chaos.producer", *map(str, numbers), ",".join(scenario.channels)]
     environment = {**harness.environment, "PYTHONPATH": str(ROOT)}
-    producers = [subprocess.Popen(command, env=environment, cwd=ROOT) for _ in range(scenario.copies)]
+    producers = [subprocess.Popen(command, env=environment, cwd=ROOT, preexec_fn=die_with_parent) for _ in range(scenario.copies)]
     try:
         yield producers
     finally:

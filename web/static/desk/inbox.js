@@ -136,7 +136,6 @@
     text.placeholder = kind() === "note" ? text.dataset.forNote : text.dataset.forMessage;
   }
   grow();
-  if (location.hash === `#${text.id}`) text.focus({ preventScroll: true }); // whoever has just taken it writes
   composer.addEventListener("change", () => { keep(); grow(); text.focus(); });
   deskKeys.add("n", composer.dataset.note, () => {
     kinds.value = "note";
