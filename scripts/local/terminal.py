@@ -20,15 +20,29 @@ from shared.db.connecting import Unsuitable
 from shared.errors import ServiceDown
 from shared.teaching.fields import Refused
 
+#: Seconds after which a lost end is tried again: by then Python is out of the hook that lost it.
+_AGAIN = 0.05
+
 
 def stop_on_signals(program: str) -> None:
-    """Lets Ctrl-C and SIGTERM end this process with all that it started; a second one does not cut that short."""
+    """Lets Ctrl-C and SIGTERM end this process with all that it started; a second one does not cut that short.
+
+    A handler may run where Python ignores what is raised, as in a hook of the fork of a new process: then it ends a moment later.
+    """
 
     def stop(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         sys.exit(f"{program}: stopped")
 
+    def ignored(what: sys.UnraisableHookArgs) -> None:
+        if isinstance(what.exc_value, SystemExit):
+            signal.signal(signal.SIGALRM, stop)
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        else:
+            sys.__unraisablehook__(what)
+
+    sys.unraisablehook = ignored
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 #: What each prints once its load is under way.
-BUSY = {"bench latency": "messages enqueued", "chaos kill-workers": "kill -9"}
+BUSY = {"bench latency": "messages enqueued", "chaos kill-workers": "  kill -9"}
 
 
 @pytest.mark.timeout(300)

@@ -1,0 +1,33 @@
+"""What the commands share of a terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import os, signal, subprocess, time
+from scripts.local.terminal import stop_on_signals
+stop_on_signals("it")
+"""
+#: A signal that arrives while the process starts another one, and one that arrives while an object is freed.
+IN_A_HOOK = """
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGTERM))
+subprocess.run(["true"], preexec_fn=lambda: None)
+"""
+IN_A_FINALIZER = """
+class Freed:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+Freed()
+"""
+
+
+@pytest.mark.parametrize("arrival", [IN_A_HOOK, IN_A_FINALIZER])
+def test_a_signal_is_not_lost_where_python_ignores_exceptions(root: Path, arrival: str) -> None:
+    code = f"{PROGRAM}{arrival}time.sleep(60)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (1, "it: stopped\n")
