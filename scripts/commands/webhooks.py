@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.models import WebhookEndpoint
-from shared.operations import bulk_actions
+from shared.operations import bulk_actions, criteria
 from shared.operations import webhook_recovery as recovery
 from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
 from shared.teaching.fields import Refused
@@ -20,8 +19,6 @@ from shared.webhooks import endpoints
 
 #: As an action's `created_by` and `stopped_by`.
 BY = "scripts/webhooks"
-_AGO = re.compile(r"([1-9][0-9]{0,5})([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def main() -> int:
@@ -51,15 +48,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _time(text: str) -> datetime:
-    """In UTC: PostgreSQL does not know every zone that ISO 8601 does."""
     try:
-        if match := _AGO.fullmatch(text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-        if (time := datetime.fromisoformat(text)).tzinfo is not None:
-            return time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise argparse.ArgumentTypeError(f"must be like 6h or 2d, or a time with its zone like 2026-11-26T17:00Z, got {text!r}")
+        return criteria.moment(text, lambda: datetime.now(UTC))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be like 6h or 2d, or a time with its zone like 2026-11-26T17:00Z, got {text!r}"
+        ) from None
 
 
 def _recover(arguments: argparse.Namespace) -> int:

@@ -115,7 +115,7 @@ def word_for(problem: BaseException) -> str:
 
 
 #: A Redis that refuses writes still answers what reads, and one thread's good connection says little of another's.
-outage = Outage("redis", word_for, calm=3.0)
+outage = Outage("redis", word_for)
 
 #: A message that a worker has taken: its Redis queue and its id there.
 Delivery = tuple[str, str]

@@ -66,7 +66,7 @@ def connect_cloud(chatbot_id: int, phone_number_id: str, token: str) -> str | No
     return _unless_taken(WhatsappCloudAccount, chatbot_id, WhatsappCloudAccount.phone_number_id, values, "phone_number_id")
 
 
-def own_cloud(chatbot_id: int, phone_number_id: str, token: str, waba_id: str = "", note: Note = _no_note) -> None:
+def own_cloud(chatbot_id: int, phone_number_id: str, token: str, waba_id: str, note: Note) -> None:
     """A number that Graph shows to the token. Raises InvalidPayload, ProviderRefused, and what shared.http raises."""
     _check_number(phone_number_id, token)
     _must(not waba_id or bool(re.fullmatch(r"[0-9]{1,40}", waba_id)), "waba_id", "must be Meta's id, digits only")
@@ -110,7 +110,7 @@ def connect_qr(chatbot_id: int, session: str, dialect: str, key: str) -> tuple[s
     return secret, _unless_taken(WhatsappQrSession, chatbot_id, WhatsappQrSession.session_name, values, "session")
 
 
-def own_qr(chatbot_id: int, dialect: str, site: str, note: Note = _no_note) -> str:
+def own_qr(chatbot_id: int, dialect: str, site: str, note: Note) -> str:
     """A session that is made at the gateway now, with a name of ours. Raises as `own_cloud`; returns its name.
 
     The row comes first: whoever dies in between leaves one that the page calls unknown to the gateway, and that is disconnected,

@@ -209,12 +209,12 @@ def connected(account: ChannelAccount) -> None:
     _set_state(account, OK)
 
 
-def current_reason(account: ChannelAccount, states: Collection[str] = STATES) -> str | None:
-    """Why an account is in one of these states, if it is."""
+def why_down(account: ChannelAccount) -> str | None:
+    """Why an account cannot send; None if it can."""
     row = ChannelHealth.select(ChannelHealth.reason).where(
         ChannelHealth.channel == account.channel.name,
         ChannelHealth.chatbot == account.chatbot_id,
-        ChannelHealth.state.in_(states),
+        ChannelHealth.state.in_(DOWN),
     )
     reason: str | None = db.scalar(row)
     return reason

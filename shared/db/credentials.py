@@ -5,6 +5,7 @@ To replace a key, put the new one in front, run `scripts/keys rotate-credentials
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from functools import lru_cache
 
@@ -51,6 +52,11 @@ def decrypt(stored: str, whose: str) -> str:
         raise CredentialsUnreadable(
             f"the credentials of {whose} cannot be decrypted: CREDENTIALS_KEY changed? Store them again"
         ) from None
+
+
+def digest(token: str) -> str:
+    """What is kept of a token with 256 random bits, which only has to be recognised: its SHA-256 in hex."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def constant_time_equal(received: str, secret: str) -> bool:

@@ -149,7 +149,7 @@ def word_for(problem: BaseException) -> str:
 
 
 #: A PostgreSQL that refuses writes still answers what reads.
-outage = Outage("postgres", word_for, calm=3.0)
+outage = Outage("postgres", word_for)
 
 
 def service_down(problem: BaseException) -> ServiceDown:

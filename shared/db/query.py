@@ -43,7 +43,7 @@ def _rows_of(cursor: Any) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def execute_prepared(name: str, sql: str, parameter: Json, patience: float | None = None) -> list[dict[str, Any]]:
+def execute_prepared(name: str, sql: str, parameter: Json, patience: float | None) -> list[dict[str, Any]]:
     """Runs a statement with one jsonb parameter, `$1`, which each connection prepares once under `name`.
 
     `patience`: the seconds that it may take, where it goes through much.

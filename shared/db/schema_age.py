@@ -50,12 +50,14 @@ def check(session: Session) -> None:
 def _where_else(session: Session) -> str | None:
     with session.cursor() as cursor:
         cursor.execute(_ELSEWHERE)
-        for schema, path in cursor.fetchall():
-            return (
-                f"the tables of Switchboard are in the schema {schema}, and search_path is {path or 'empty'}; correct it, in "
-                "DATABASE_URL's options, PGOPTIONS or for its user (alter role … set search_path)"
-            )
-    return None
+        found = cursor.fetchone()
+    if found is None:
+        return None
+    schema, path = found
+    return (
+        f"the tables of Switchboard are in the schema {schema}, and search_path is {path or 'empty'}; correct it, in "
+        "DATABASE_URL's options, PGOPTIONS or for its user (alter role … set search_path)"
+    )
 
 
 def _check_both_ways(session: Session) -> None:

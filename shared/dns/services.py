@@ -16,7 +16,7 @@ _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NON
 #: Words that libraries pass on.
 SILENT, UNKNOWN = "DNS did not answer", "DNS knows no address for it"
 
-outage = Outage("dns", lambda _: SILENT, calm=3.0)
+outage = Outage("dns", lambda _: SILENT)
 _latest: dict[str, list[str]] = {}
 
 

@@ -200,10 +200,8 @@ def progress(source_id: int) -> dict[str, Any] | None:
     return queries["progress"].row(customer_id=None, base_id=None, source_id=source_id, before=None, most=None)
 
 
-def sources_of(
-    customer_id: int, base_id: int | None = None, *, before: int | None = None, most: int | None = None
-) -> list[dict[str, Any]]:
-    """Sources of a customer, or of one base, newest first, as `progress` says: all, or `most` of those `before` an id."""
+def sources_of(customer_id: int, base_id: int, *, before: int | None = None, most: int | None = None) -> list[dict[str, Any]]:
+    """Sources of a customer's base, newest first, as `progress` says: all, or `most` of those `before` an id."""
     return queries["progress"].rows(customer_id=customer_id, base_id=base_id, source_id=None, before=before, most=most)
 
 

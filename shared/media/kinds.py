@@ -55,7 +55,7 @@ _SHOWN = ("image/jpeg", "image/png", "image/gif", "image/webp", "audio/")
 _CONTROL = bytes(range(0x20)).translate(None, b"\t\n\r\f\x1b")
 
 
-def mime_of(head: bytes, said: str | None = None) -> str:
+def mime_of(head: bytes, said: str | None) -> str:
     """The type of a file by its first bytes. What has none is text or not; `said`, by its sender, says which text."""
     said = (said or "").partition(";")[0].strip().lower()
     for mime, fits in _SIGNATURES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,25 +17,32 @@ from shared.queues import Queue
 
 #: Dead letters that may be ticked at once: a page of a list, several times.
 MAX_TICKED = 1_000
-_AGO = re.compile(r"([1-9][0-9]{0,4})([smhd])")
+_AGO = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
+def moment(text: str, now: Callable[[], datetime]) -> datetime:
+    """When somebody means by a time with its zone, or by how long ago: 2026-11-26T10:14:00Z, 90m, 2d. Raises ValueError."""
+    try:
+        if match := _AGO.fullmatch(text):
+            return now() - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if (time := datetime.fromisoformat(text)).tzinfo is not None:
+            return time.astimezone(UTC)  # PostgreSQL does not know every zone that ISO 8601 does
+    except OverflowError:  # before the year 1, or after the year 9999
+        pass
+    raise ValueError(f"no moment: {text!r}")
+
+
 class _Since(fields.Field[datetime]):
-    """A time, or how long ago: 2026-11-26T10:14:00Z, 90m, 2d."""
+    """Such a moment, by PostgreSQL's clock."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
-        text = str(value).strip()
-        if match := _AGO.fullmatch(text):
-            now: datetime = db.scalar("select clock_timestamp()")
-            return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
         try:
-            time = datetime.fromisoformat(text)
-            if time.tzinfo is not None:
-                return time.astimezone(UTC)  # PostgreSQL does not know every zone that ISO 8601 does
-        except (ValueError, OverflowError):  # the latter: in UTC it is before the year 1, or after the year 9999
-            pass
-        raise ValidationError("must be a time with its zone, like 2026-11-26T10:14:00Z, or how long ago, like 90m or 2d.")
+            return moment(str(value).strip(), lambda: db.scalar("select clock_timestamp()"))
+        except ValueError:
+            raise ValidationError(
+                "must be a time with its zone, like 2026-11-26T10:14:00Z, or how long ago, like 90m or 2d."
+            ) from None
 
 
 def _id(said: str) -> fields.Integer:

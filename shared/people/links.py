@@ -5,7 +5,6 @@ A link holds 256 random bits; the database has their SHA-256. It works once, for
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from datetime import timedelta
@@ -13,6 +12,7 @@ from datetime import timedelta
 from peewee import SQL, fn
 
 from shared import db
+from shared.db.credentials import digest
 from shared.models import User, UserLink
 from shared.people import users
 
@@ -53,16 +53,12 @@ def use(token: str) -> bool:
 
 
 def _works(token: str) -> object:
-    return (UserLink.hash == _hash(token)) & UserLink.used_at.is_null() & (UserLink.expires_at > fn.now())
+    return (UserLink.hash == digest(token)) & UserLink.used_at.is_null() & (UserLink.expires_at > fn.now())
 
 
 def _new(kind: str, user_id: int | None) -> str:
     token = secrets.token_urlsafe(32)
     seconds = int(LIFETIMES[kind].total_seconds())
     ends = SQL(f"now() + interval '{seconds} seconds'")
-    db.rows(UserLink.insert(kind=kind, user=user_id, hash=_hash(token), expires_at=ends))
+    db.rows(UserLink.insert(kind=kind, user=user_id, hash=digest(token), expires_at=ends))
     return f"/desk/link/{token}"
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Collection
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from peewee import SQL, Value, fn
 
 from shared import db
+from shared.db.credentials import digest
 from shared.models import User, UserSession
 
 #: Days after which a session ends that nobody used, and after which any session ends.
@@ -37,7 +37,7 @@ def begin(user: User, address: str, agent: str) -> str | None:
     token = secrets.token_urlsafe(32)
     is_same = (User.id == user.id) & (User.password_hash == user.password_hash) & User.disabled_at.is_null()
     # Locked: whoever changes the password waits, and then ends this session; or has done so, and there is none.
-    new = User.select(User.id, Value(_hash(token)), Value(address), Value(agent[:_AGENT])).where(is_same).for_update()
+    new = User.select(User.id, Value(digest(token)), Value(address), Value(agent[:_AGENT])).where(is_same).for_update()
     columns = [UserSession.user, UserSession.hash, UserSession.address, UserSession.agent]
     own = UserSession.user == user.id
     with db.transaction():
@@ -50,7 +50,7 @@ def begin(user: User, address: str, agent: str) -> str | None:
 
 def find(token: str) -> tuple[User, int] | None:
     """Whose session this is, and its id; None if it ended, or its user is disabled."""
-    live = (UserSession.hash == _hash(token)) & _lives() & User.disabled_at.is_null()
+    live = (UserSession.hash == digest(token)) & _lives() & User.disabled_at.is_null()
     is_stale = UserSession.seen_at < SQL(f"now() - interval '{_NOTE_MINUTES} minutes'")
     columns = (User, UserSession.id.alias("session_id"), is_stale.alias("is_stale"))
     row = db.row(UserSession.select(*columns).join(User).where(live))
@@ -85,7 +85,3 @@ def end_others(user_id: int, session_id: int) -> int:
     """Logs all other browsers out; returns how many."""
     others = UserSession.delete().where(UserSession.user == user_id, UserSession.id != session_id)
     return len(db.rows(others.returning(UserSession.id)))
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

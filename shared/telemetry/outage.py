@@ -13,11 +13,14 @@ log = logging.getLogger(__name__)
 class Outage:
     """Whether a service is away now, as far as this process knows.
 
-    `word_for` says in a few words what a problem is. `calm`: seconds without a problem after which the outage is over.
+    `word_for` says in a few words what a problem is.
     """
 
-    def __init__(self, service: str, word_for: Callable[[BaseException], str], calm: float = 0.0) -> None:
-        self._service, self._word_for, self.calm = service, word_for, calm
+    #: Seconds without a problem after which the outage is over: while some calls fail, others may well succeed.
+    calm = 3.0
+
+    def __init__(self, service: str, word_for: Callable[[BaseException], str]) -> None:
+        self._service, self._word_for = service, word_for
         self._lock = threading.Lock()
         self._since: float | None = None
         self._noticed = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from peewee import Value, fn
 
 from shared import db
+from shared.db.credentials import digest
 from shared.models import ApiKey, Customer, limits
 
 #: Of a business's keys that were revoked as many are shown and kept; the audit has all of them.
@@ -41,7 +41,7 @@ def create(customer_id: int, name: str, *, manages: bool = False, made_by: int |
         works = ApiKey.select(ApiKey.id).where(ApiKey.id == made_by, ApiKey.revoked_at.is_null())
         if db.row(works.for_update("FOR SHARE")) is None:  # type: ignore[arg-type]  # peewee takes it
             raise KeyRevoked
-    values = (name, _hash(key), manages, made_by)
+    values = (name, digest(key), manages, made_by)
     owner = Customer.select(Customer.id, *map(Value, values)).where(Customer.id == customer_id)
     columns = [ApiKey.customer, ApiKey.name, ApiKey.hash, ApiKey.manages, ApiKey.made_by]
     with db.transaction():
@@ -66,7 +66,7 @@ def owner_of(key: str) -> Owner | None:
     if not KEY.fullmatch(key):
         return None
     columns = (ApiKey.id, ApiKey.customer, ApiKey.name, ApiKey.manages)
-    row = db.row(ApiKey.select(*columns).where(ApiKey.hash == _hash(key), ApiKey.revoked_at.is_null()))
+    row = db.row(ApiKey.select(*columns).where(ApiKey.hash == digest(key), ApiKey.revoked_at.is_null()))
     return None if row is None else Owner(row["id"], row["customer_id"], row["name"], row["manages"])
 
 
@@ -94,7 +94,3 @@ def revoke(key_id: int, customer_id: int | None = None) -> dict[str, Any] | None
         if row is not None:
             db.rows(ApiKey.update(revoked_at=now).where(ApiKey.made_by == key_id, ApiKey.revoked_at.is_null()))
     return row
-
-
-def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()

@@ -27,6 +27,7 @@ def stored_id(**options: Any) -> fields.Integer:
 
 
 def stored_text(*choices: str, **options: Any) -> fields.String:
+    """A text in an answer, one of `choices` where there are any."""
     return fields.String(required=True, validate=validate.OneOf(choices) if choices else None, **options)
 
 
@@ -35,11 +36,8 @@ def stored_time(**options: Any) -> fields.DateTime:
     return fields.DateTime(required=True, **options)
 
 
-def _boolean(**options: Any) -> fields.Boolean:
-    return fields.Boolean(truthy={True}, falsy={False}, **options)
-
-
-def _number(**options: Any) -> fields.Integer:
+def stored_number(**options: Any) -> fields.Integer:
+    """A number in an answer."""
     return fields.Integer(required=True, **options)
 
 
@@ -51,7 +49,7 @@ class ProblemSchema(Schema):
 
     type = stored_text()
     title = stored_text()
-    status = _number()
+    status = stored_number()
     detail = stored_text(metadata={"description": "What is wrong, and what is right."})
     errors = fields.Dict(keys=fields.String(), values=fields.String(), metadata={"description": "Each wrong member of the body."})
 
@@ -161,7 +159,7 @@ ConversationPageSchema = page_of("ConversationPageSchema", ConversationSchema)
 
 # ---- queues and usage
 
-StatesSchema = BodySchema.from_dict({state: _number() for state in STATES}, name="StatesSchema")
+StatesSchema = BodySchema.from_dict({state: stored_number() for state in STATES}, name="StatesSchema")
 QueuesSchema = BodySchema.from_dict(
     {queue.value: fields.Nested(StatesSchema, required=True) for queue in Queue}, name="QueuesSchema"
 )

@@ -14,16 +14,12 @@ from shared.setting_types import MAX_REDELIVERIES, MAX_REDELIVERY_DELAY
 from shared.teaching.fields import HTTP, whole
 from shared.webhooks import endpoints
 from shared.webhooks.events import DEFAULT_EVENTS, EVENTS
-from web.api.schemas import MAX_PAGE, PAGE, page_of, stored_id, stored_text, stored_time
+from web.api.schemas import MAX_PAGE, PAGE, page_of, stored_id, stored_number, stored_text, stored_time
 from web.parameters import BodySchema, QuerySchema, WholeNumber
 
 
 def _boolean(**options: Any) -> fields.Boolean:
     return fields.Boolean(truthy={True}, falsy={False}, **options)
-
-
-def _number(**options: Any) -> fields.Integer:
-    return fields.Integer(required=True, **options)
 
 
 class _Url(fields.String):
@@ -247,8 +243,8 @@ class EventSchema(BodySchema):
     endpoint_id = stored_id()
     event = stored_text()
     status = stored_text("PENDING", "DELIVERED", "FAILED")
-    attempts = _number()
-    response_status = _number(allow_none=True)
+    attempts = stored_number()
+    response_status = stored_number(allow_none=True)
     error = stored_text(allow_none=True)
     created_at = stored_time()
     delivered_at = stored_time(allow_none=True)

@@ -227,7 +227,7 @@ def _page(
     page = render_template(
         "desk/chatbot.html",
         bot=bot,
-        values={name: _plain(value) for name, value in {**bot, **(given or {})}.items()},
+        values={name: forms.written(value) for name, value in {**bot, **(given or {})}.items()},
         hours=_written_hours(bot),
         unreadable_days=hours.unreadable(request.form),
         problems=problems or {},
@@ -243,11 +243,6 @@ def _page(
         time_zones=time_zone_choices(),
     )
     return make_response(page, status)
-
-
-def _plain(value: Any) -> Any:
-    """As a person writes it: 2 and not 2.0."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _written_hours(bot: dict[str, Any]) -> dict[str, str]:

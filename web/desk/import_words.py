@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
 
 from flask_babel import gettext
 
 from shared.knowledge.documents import LEFT_OUT
-from web.desk.schema_words import pattern_of, translated
-
-
-def _l(text: str) -> str:
-    """Marks what is translated where it is shown."""
-    return text
-
+from web.desk.known_texts import marked as _l
+from web.desk.known_texts import patterns_of
+from web.desk.schema_words import translated
 
 #: With a name where a value stands; `%(why)s` is another of these texts. What is first here is tried first.
 _SAID = (
@@ -121,7 +116,7 @@ def import_words(text: str | None) -> str:
 
 
 def _said(text: str) -> str:
-    for pattern, known in _patterns():
+    for pattern, known in patterns_of(_SAID):
         if match := pattern.fullmatch(text):
             return str(gettext(known, **{name: _VALUES.get(name, str)(value) for name, value in match.groupdict().items()}))
     return _of_a_file(text) if text.endswith(".") else text
@@ -148,8 +143,3 @@ def _rows(value: str) -> str:
 
 #: Values that are texts themselves.
 _VALUES: Mapping[str, Callable[[str], str]] = {"why": _why, "rows": _rows, "kinds": _said}
-
-
-@cache
-def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    return [(re.compile(pattern_of(text), re.DOTALL), text) for text in _SAID]

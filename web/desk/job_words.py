@@ -6,18 +6,13 @@ A test holds that each text which a stage, a channel or a provider's call gives 
 from __future__ import annotations
 
 import re
-from functools import cache
 
 from flask_babel import gettext
 
 from web.desk.import_words import import_words
-from web.desk.schema_words import pattern_of, translated
-
-
-def _l(text: str) -> str:
-    """Marks what is translated where it is shown."""
-    return text
-
+from web.desk.known_texts import marked as _l
+from web.desk.known_texts import patterns_of
+from web.desk.schema_words import translated
 
 #: The class of an exception, before its text.
 _CLASS = re.compile(
@@ -153,7 +148,7 @@ def job_words(text: str | None) -> str:
 
 
 def _said(text: str) -> str:
-    for pattern, known in _patterns():
+    for pattern, known in patterns_of(_SAID):
         if match := pattern.fullmatch(text):
             return str(
                 gettext(known, **{name: _said(value) if name == "why" else value for name, value in match.groupdict().items()})
@@ -162,8 +157,3 @@ def _said(text: str) -> str:
     if explained != text:
         return explained
     return said if (said := import_words(text)) != text else translated(text)
-
-
-@cache
-def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    return [(re.compile(pattern_of(text), re.DOTALL), text) for text in _SAID]

@@ -8,15 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import cache
 
 from flask_babel import format_decimal, gettext
 
-
-def _l(text: str) -> str:
-    """Marks what is translated where it is shown."""
-    return text
-
+from web.desk.known_texts import marked as _l
+from web.desk.known_texts import patterns_of
 
 #: What schemas say, as gettext has it: the texts of marshmallow first.
 _SAID = (
@@ -101,6 +97,8 @@ _SAID = (
 )
 #: What was given, as shared/payloads.py names it; anything else is the value itself.
 _GIVEN = (_l("a text"), _l("a text of %(count)s characters"), _l("a list of %(count)s"), _l("an object"), _l("nothing"))
+#: What may stand before a text: the place of the wrong value in a list or an object, as in "number 2, model: ".
+_WHERE = r"(?P<place>.*?: )?"
 _PLACE = re.compile(r"number (\d+)")
 #: A number as Python writes it.
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?(e[+-]?\d+)?")
@@ -120,7 +118,7 @@ def translated(text: str) -> str:
     """One of a schema's texts, maybe with its place before it and what was given after it; one that is unknown stays as it is."""
     said, _, rest = text.partition(" (got ")
     given = rest.removesuffix(")")
-    for pattern, known in _patterns(_SAID):
+    for pattern, known in patterns_of(_SAID, _WHERE):
         if match := pattern.fullmatch(said.rstrip(".")):
             values = match.groupdict()
             place = _PLACE.sub(lambda found: gettext("number %(number)s", number=found[1]), values.pop("place") or "")
@@ -130,7 +128,7 @@ def translated(text: str) -> str:
 
 
 def _given(given: str) -> str:
-    matches = ((pattern.fullmatch(given), known) for pattern, known in _patterns(_GIVEN))
+    matches = ((pattern.fullmatch(given), known) for pattern, known in patterns_of(_GIVEN))
     what = next((gettext(known, **match.groupdict()) for match, known in matches if match), given)
     return str(gettext("given: %(what)s", what=what))
 
@@ -138,16 +136,3 @@ def _given(given: str) -> str:
 def _written(value: str) -> str:
     """A number as the language writes it."""
     return str(format_decimal(Decimal(value.replace(",", "")))) if _NUMBER.fullmatch(value) else value
-
-
-@cache
-def _patterns(texts: tuple[str, ...]) -> list[tuple[re.Pattern[str], str]]:
-    """How each is recognised; before what is wrong stands its place in a list or an object: "number 2, model: "."""
-    place = r"(?P<place>.*?: )?" if texts is _SAID else ""
-    return [(re.compile(place + pattern_of(text), re.DOTALL), text) for text in texts]
-
-
-def pattern_of(text: str) -> str:
-    """How a text is recognised, in which values stand: each is a group of its name."""
-    parts = re.split(r"%\((\w+)\)s", text)
-    return "".join(f"(?P<{part}>.+)" if number % 2 else re.escape(part) for number, part in enumerate(parts))

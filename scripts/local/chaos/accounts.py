@@ -114,7 +114,7 @@ def _begun(target: Target, account: health.ChannelAccount) -> None:
 
 
 def _is_down(account: health.ChannelAccount) -> bool:
-    return health.current_reason(account, health.DOWN) is not None
+    return health.why_down(account) is not None
 
 
 def _report_working(account: health.ChannelAccount) -> None:

@@ -52,7 +52,7 @@ def number_of(phone_number_id: str, token: str) -> str:
     return " ".join(part for part in (number, get_text(about, "verified_name")) if part)
 
 
-def business_of(phone_number_id: str, token: str, given: str = "") -> str:
+def business_of(phone_number_id: str, token: str, given: str) -> str:
     """The WhatsApp Business Account (WABA) that has the number: the one given, or one that the token names; "" if none does.
 
     A WABA is believed only where Graph lists the number in it: its templates are shown to whoever has it.

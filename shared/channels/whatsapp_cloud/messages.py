@@ -50,7 +50,7 @@ MAX_DEPTH = 4
 MAX_FILES = 10
 
 
-def read_message(raw: dict[str, Any], user_id: str, profile_name: str = "", depth: int = 0) -> InboundItem:
+def read_message(raw: dict[str, Any], user_id: str, profile_name: str, depth: int = 0) -> InboundItem:
     """A message of this user. One without words that somebody wrote has `unsupported` in its metadata: no model can read it."""
     raw = _typed(raw)
     wamid, type_name = get_id(raw, "id"), get_text(raw, "type").lower()

@@ -87,7 +87,7 @@ def report(account: InboundAccount, state: SessionState) -> bool:
 
 def _connected(account: health.ChannelAccount) -> None:
     """One that acknowledged nothing was restarted, perhaps: a reply tries it, for the word alone proves nothing."""
-    if not health.lift(account, _OFFLINE) and health.current_reason(account, health.DOWN) == Reason.NOT_ACKNOWLEDGED:
+    if not health.lift(account, _OFFLINE) and health.why_down(account) == Reason.NOT_ACKNOWLEDGED:
         health.retry(account)
 
 
