@@ -116,7 +116,7 @@ class WokenConsumer(Consumer):
         return max(0, self.prefetch - held) if is_time and not self.broker.retired else 0
 
     def _fetch(self) -> None:
-        """Takes what there is room for. To ask is the heartbeat as well."""
+        """Takes what there is room for. Fetching is the heartbeat as well."""
         if self._state.reclaim_needed:
             self._state.reclaim_needed = False
             self._flush_acks()  # what the consumer before this one could not

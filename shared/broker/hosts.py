@@ -10,7 +10,7 @@ from shared.dns import services
 
 
 class NamedConnection(Connection):
-    """Over TCP, to the first of its host's addresses that takes it."""
+    """A TCP connection to the first of its host's addresses that accepts one."""
 
     def _connect(self) -> Any:
         name, problem = self.host, OSError()
@@ -23,7 +23,7 @@ class NamedConnection(Connection):
                     problem = failed
             raise problem
         finally:
-            self.host = name  # which a certificate names, and errors
+            self.host = name  # which the certificate and errors name
 
 
 class NamedTlsConnection(SSLConnection, NamedConnection):

@@ -15,7 +15,8 @@ from shared.dns import services
 def with_addresses(parameters: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     """libpq's parameters, with each address of each host as `hostaddr`. Raises psycopg2.OperationalError if no host has one.
 
-    The hosts stay, for certificates name them. A folder of sockets is no name, and one that cannot be looked up is left out.
+    `host` stays beside it, because certificates name hosts. A folder of sockets has no address; a host that DNS does not give
+    us is left out.
     """
     hosts, given = parameters.get("host", "").split(","), parameters.get("hostaddr", "")
     ports = parameters.get("port", "").split(",")

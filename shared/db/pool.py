@@ -63,7 +63,7 @@ class Pool(PostgresqlDatabase):
             raise _as_outage(differs, redacted) from None
 
     def rollback(self) -> None:
-        """Where the connection has ended so has the transaction; the error that ended it is the one to be told."""
+        """Nothing where the connection has ended, and its transaction with it: the error that ended it is the one to raise."""
         if not self.session.has_ended():
             super().rollback()
 
@@ -97,7 +97,7 @@ def _as_outage(differs: SchemaDiffers, problem: DatabaseError) -> OperationalErr
 
 
 def use(limits: Limits) -> None:
-    """How long this process waits for PostgreSQL, if not as a command does; to be said before it connects."""
+    """Sets how long this process waits for PostgreSQL, otherwise as long as a command. To be called before it connects."""
     global _limits  # noqa: PLW0603 - a process has one pool
     _limits = limits
 
@@ -151,7 +151,7 @@ def connection() -> Iterator[Pool]:
 
 @contextmanager
 def patient(seconds: float) -> Iterator[Pool]:
-    """A connection whose statements may take so long: for what goes through much."""
+    """A connection whose statements may take so many seconds: for those that read many rows."""
     with connection() as database:
         session = database.session
         usual = session.patience - ON_ITS_WAY

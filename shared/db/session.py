@@ -38,7 +38,7 @@ class Limits:
     turn: float
 
 
-#: Seconds that the answer to a statement may take on its way, beyond those after which PostgreSQL ends it.
+#: Seconds that an answer may take to arrive, beyond those after which PostgreSQL ends the statement.
 ON_ITS_WAY = 1.0
 #: Shorter than a lease, so that a connection that died costs none; long for the fast path, whose statements take milliseconds.
 WORKER = Limits(statement=8, connect=5, turn=30)
@@ -90,8 +90,10 @@ class Session(psycopg2.extensions.connection):
         return bad
 
     def set_limit(self, seconds: float) -> None:
-        """PostgreSQL ends a statement after so many seconds; we give it up a little later. To tell it takes no longer than any
-        statement may: the server may say nothing any more."""
+        """Has PostgreSQL end statements after so many seconds; we give them up a little later.
+
+        The statement that says so has the shorter of the old and the new time: the server may be silent.
+        """
         patience = seconds + ON_ITS_WAY
         self.patience = min(self.patience, patience)
         self.cursor().execute("select set_config('statement_timeout', %s, false)", [f"{int(seconds * 1000)}ms"])
@@ -121,17 +123,17 @@ class Session(psycopg2.extensions.connection):
         return True  # between statements it has nothing to say but goodbye
 
     def begin_statement(self) -> None:
-        """Its time begins."""
+        """Starts the deadline of a statement."""
         self._due = time.monotonic() + self.patience
 
     def end_statement(self) -> None:
-        """Its time is over."""
+        """Ends the deadline."""
         with self._cutting:
             self._due = inf
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the statement that runs now had its time."""
+        """Whether the running statement has passed its deadline."""
         return time.monotonic() > self._due
 
     def cut(self) -> None:
@@ -203,7 +205,7 @@ class Watchdog:
         self.chores: list[Callable[[], None]] = []
 
     def watch(self, session: Session) -> None:
-        """From now on, until it is forgotten."""
+        """Watches a session until `forget`."""
         with self._lock:
             self._sessions.add(session)
             self._some.set()
@@ -212,7 +214,7 @@ class Watchdog:
                 self._thread.start()
 
     def forget(self, session: Session) -> None:
-        """It is closed."""
+        """Stops watching a session, which is closed."""
         with self._lock:
             self._sessions.discard(session)
             if not self._sessions:

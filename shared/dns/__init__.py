@@ -1,7 +1,6 @@
-"""Where a name leads, in time: `getaddrinfo` has no timeout, and nothing that we wait for may be without one.
+"""The addresses of hosts, within a deadline: `getaddrinfo` has no timeout, and we wait for nothing without one.
 
-What belongs here: looking names up, and what is remembered of it.
-What does not: which addresses may be called (shared/http), what is connected to them.
-
+What belongs here: looking names up, and remembering what was found.
+What does not: which addresses may be called (shared/http), how they are connected to.
 It may import: telemetry. Used by db, broker, http and people.
 """

@@ -1,7 +1,7 @@
-"""Names that are being looked up, each in a thread of its own; who waits for one waits until its own deadline.
+"""Look-ups of host names, each in a thread of its own, so that every caller waits only until its own deadline.
 
-A name whose DNS server is silent takes `getaddrinfo` half a minute, and its thread cannot be ended. So there are only so many of
-these threads; customers' names have others than those of our own settings, which so are never behind them.
+While a DNS server is silent `getaddrinfo` takes half a minute, and nothing can end its thread. So the number of these threads is
+bounded, and customers' names have a bound of their own: they never keep the names of our settings waiting.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def parse_ip(host: str) -> IpAddress | None:
 
 
 class Lookup(Future[list[AddressInfo]]):
-    """One that is under way."""
+    """A look-up that is under way."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,10 @@ class Lookup(Future[list[AddressInfo]]):
 
 
 class Lookups:
-    """At most so many at a time: a thread outlives the call that it was begun for. `left`: seconds, or it raises TimeoutError."""
+    """At most so many look-ups at a time.
+
+    `left` says how many seconds the caller still has, or raises TimeoutError; the look-up itself may take longer.
+    """
 
     def __init__(self, most: int) -> None:
         self._lock, self._places = threading.Lock(), threading.BoundedSemaphore(most)
@@ -49,15 +52,15 @@ class Lookups:
         return self.begin(name, port, left).result(left())
 
     def begin(self, name: str, port: int, left: Callable[[], float]) -> Lookup:
-        """The name's look-up; one that is under way is joined. Raises TimeoutError, UnicodeError."""
-        name.encode("idna")  # getaddrinfo does it as well, and says no more than "encoding error"
+        """Starts a name's look-up, or returns the one that is under way. Raises TimeoutError, UnicodeError."""
+        name.encode("idna")  # getaddrinfo does it as well, but its error says no more than "encoding error"
         with self._lock:
             if (lookup := self._lookups.get((name, port))) is not None:
                 return lookup
         if not self._places.acquire(timeout=left()):
             raise TimeoutError("too many names are being looked up")
         with self._lock:
-            if (lookup := self._lookups.get((name, port))) is not None:  # another has begun it while this one waited
+            if (lookup := self._lookups.get((name, port))) is not None:  # another thread began it meanwhile
                 self._places.release()
                 return lookup
             lookup = self._lookups[name, port] = Lookup()
@@ -87,7 +90,7 @@ class Lookups:
         self._places.release()
 
 
-#: Of services of our own settings, of which there are few.
+#: For the services that our settings name, of which there are few.
 OWN = Lookups(64)
-#: Of addresses that customers give. A bulkhead ends none of the threads of a name whose DNS server is silent.
+#: For the addresses that customers give.
 CUSTOMERS = Lookups(256)

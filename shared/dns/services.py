@@ -1,4 +1,4 @@
-"""The addresses of the services that we keep connections to. While DNS is silent, those that it knew the last time."""
+"""The addresses of the services that our settings name; while DNS is silent, the last ones that it gave."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import partial
 from shared.dns.lookups import OWN, Lookup, parse_ip
 from shared.telemetry.outage import Outage
 
-#: Seconds for which DNS is waited for where there are addresses of the last time.
+#: Seconds to wait for DNS where earlier addresses are known.
 PATIENCE = 0.5
-#: What DNS says of a name that there is not; anything else is no answer.
+#: What `getaddrinfo` says when DNS has answered that there is no such name; with any other error DNS has not answered.
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
-#: Words that libraries pass on.
+#: The texts of our errors. Libraries pass them on, and db and broker recognise them.
 SILENT, UNKNOWN = "DNS did not answer", "DNS knows no address for it"
 
 outage = Outage("dns", lambda _: SILENT)
@@ -21,7 +21,7 @@ _latest: dict[str, list[str]] = {}
 
 
 def addresses(host: str, seconds: float) -> list[str]:
-    """Where a service is. Raises socket.gaierror, whose text says whether DNS was silent or knows no such name."""
+    """The addresses of a service's host. Raises socket.gaierror, whose text is SILENT or UNKNOWN."""
     if parse_ip(host) is not None:
         return [host]
     try:
@@ -40,7 +40,10 @@ def addresses(host: str, seconds: float) -> list[str]:
 
 
 def _ask(host: str, seconds: float) -> list[str]:
-    """One that is late is not waited for once more by each who needs it; its answer still counts for those who come later."""
+    """Asks DNS. Callers who can do with earlier addresses wait PATIENCE for a look-up in all, not each anew.
+
+    A late answer is remembered for the next caller.
+    """
     deadline = time.monotonic() + seconds
     lookup = OWN.begin(host, 0, lambda: max(0.0, deadline - time.monotonic()))
     lookup.add_done_callback(partial(_remember, host))
@@ -56,6 +59,6 @@ def _remember(host: str, lookup: Lookup) -> None:
 
 
 def forget() -> None:
-    """As if no name had been looked up yet."""
+    """Forgets all addresses; for tests."""
     _latest.clear()
     outage.forget()

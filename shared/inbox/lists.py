@@ -110,8 +110,10 @@ def _search(wanted: Filter, search: str, after: str, limit: int, until: float) -
 
 
 def _sought(search: str, wanted: Filter) -> dict[str, Any]:
-    """Any part of a name or text, a number by its first digits; to whom they are masked one name or one number, for by its parts
-    they would find it out, letter by letter. Visitors' ids are masked to nobody."""
+    """What the statements look for: any part of a name or text, a number by its first digits, a visitor's id by its beginning.
+
+    Whoever sees names and texts masked has to give a whole name or number: by its parts they would find it out, letter by letter.
+    """
     some = "%" if wanted.finds_texts else ""
     ranges = [*_numbers(search, _BEHIND if wanted.finds_texts else "\x01"), *_visitors(wanted.visitor)]
     return {

@@ -34,7 +34,7 @@ class _Pause:
     customer_id: int | None
 
     def holds(self, job: Job) -> bool:
-        """What it does not name, it does not ask for."""
+        """Whether a job belongs to it: in all that the pause names."""
         return (
             self.queue in (None, job.queue)
             and self.customer_id in (None, job.customer_id)

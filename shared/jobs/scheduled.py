@@ -20,12 +20,12 @@ def now() -> datetime:
 
 
 def note() -> None:
-    """One runs now; or who runs them starts, and the scheduler has its time from now on. Raises RedisError."""
+    """A periodic job runs now, or a process for them starts: the scheduler has LATE seconds from here. Raises RedisError."""
     _last.note()
 
 
 def expect() -> None:
-    """Has the time run where Redis has lost it. Raises RedisError."""
+    """As `note`, but only where Redis has lost the time. Raises RedisError."""
     _last.note(only_first=True)
 
 

@@ -100,7 +100,7 @@ def _line(pieces: list[tuple[str, float, bool]]) -> Line:
 
 
 def _once(pages: list[list[Line]]) -> list[list[Line]]:
-    """The pages without the headers and footers that were on one before."""
+    """The pages, with each header and footer only where it stands first."""
     filled = [[line for line in page if line.text] for page in pages]
     edges = [{_key(line, number, len(pages)) for line in (*page[:EDGE], *page[-EDGE:])} for number, page in enumerate(filled, 1)]
     counts = Counter(key for edge in edges for key in edge)
@@ -120,7 +120,7 @@ def _once(pages: list[list[Line]]) -> list[list[Line]]:
 
 
 def _key(line: Line, number: int, last: int) -> str:
-    """What a header or footer is on each page: the page's number in it is another one each time."""
+    """The same for a header or footer on every page, whatever the page's number in it."""
     if found := _PAGE_NUMBER.fullmatch(line.text):
         return f"{_NUMBER} {int(found['number']) - number}"
     return re.sub(rf"(?<!\d)({number}|{last})(?!\d)", "#", line.text)

@@ -25,7 +25,7 @@ from shared.telemetry import machine
 #: Bytes of memory, all in all: half of the machine's, but no less than a book of 20 MB needs, and no more than this. Libraries
 #: take 250 MB of it.
 LEAST_MEMORY, MEMORY = 448 * 1024 * 1024, 768 * 1024 * 1024
-#: What libxml2 calls it (XML_ERR_NO_MEMORY), as `code` of an error that says the file is malformed.
+#: libxml2's code for a lack of memory (XML_ERR_NO_MEMORY); the text of the same error says that the file is malformed.
 _NO_MEMORY = 2
 #: Seconds after which the process ends by itself, if nobody is left who would end it; longer than a worker waits.
 SECONDS = 90

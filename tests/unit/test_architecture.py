@@ -283,16 +283,19 @@ def test_the_readme_is_short(root: Path) -> None:
     assert len((root / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
-def test_log_events_that_documents_list_are_logged(root: Path) -> None:
+def test_log_events_that_documents_list_are_logged_and_all_but_debug_are_listed(root: Path) -> None:
     code = "".join(
         path.read_text(encoding="utf-8") for package in ("shared", "workers", "web") for path in (root / package).rglob("*.py")
     )
+    logged = set(re.findall(r'\blog\.(?:info|warning|error|exception)\(\s*"(\w+)"', code))
     texts = [(root / document).read_text(encoding="utf-8") for document in DOCUMENTS]
     tables = [table for text in texts for table in re.findall(r"^\| event \| level .*\n((?:\|.*\n)+)", text, re.M)]
     cells = [cell for table in tables for cell in re.findall(r"^\| (`.*?) \|", table, re.M)]
     listed = {event for cell in cells for event in re.findall("`(.*?)`", cell)}
     assert len(listed) > 50
     assert not sorted(event for event in listed if f'"{event}"' not in code)
+    # Beside the tables a stage's section tells of some.
+    assert not sorted(event for event in logged if not any(f"`{event}`" in text for text in texts))
 
 
 def test_links_between_the_documents_lead_somewhere(root: Path) -> None:

@@ -145,7 +145,7 @@ def _sweep() -> str:
 
 
 def _scheduler() -> str:
-    """Whether somebody says when. Where nobody does it, the check of the sweep tells."""
+    """Whether the scheduler triggers its jobs. Where no process does them, the check of the sweep says so."""
     ago = scheduled.ran_ago()
     if ago is None or ago <= scheduled.LATE:
         return "ok"
