@@ -24,7 +24,7 @@ from shared.channels.registry import channel
 from shared.channels.whatsapp_cloud import template_store
 from shared.config import settings
 from shared.inbox import lists, thread, work
-from shared.models import Conversation, KnowledgeGap, KnowledgeItem, Message, User, UserSession, WhatsappTemplate
+from shared.models import Chatbot, Conversation, KnowledgeGap, KnowledgeItem, Message, User, UserSession, WhatsappTemplate
 from shared.operations import pauses, replays
 from shared.operations.dead_letters import Filter
 from shared.people import users
@@ -350,6 +350,21 @@ def test_a_test_chat_is_in_no_list_and_has_its_own_page(app: Flask, world: World
     # Of another channel it is a name like any other.
     ask(world, "Do you sell teapots?", user="w_test-3", channel="telegram")
     assert in_list(world, agent, view="all") == ["w_test-3", "w_1"]
+
+
+def test_what_open_pages_cost_does_not_grow_with_the_chatbots_of_a_business(world: World) -> None:
+    for name in "ABCDE":
+        db.rows(
+            "with new as (insert into conversation (chatbot_id, channel, external_user_id, active_at)"
+            " select %s, 'widget', 'v-' || n, now() - n * interval '1 minute' from generate_series(1, 70) n returning *)"
+            " insert into message (conversation_id, chatbot_id, channel, role, content, status)"
+            " select id, chatbot_id, channel, 'user', 'hello', 'DELIVERED' from new",
+            [db.scalar(Chatbot.insert(customer=world.customer, name=name).returning(Chatbot.id))],
+        )
+    db.rows("analyze conversation, message")
+    plan = db.rows(f"explain (analyze, timing off) {live.queries['lists'].sql}", {"customers": [world.customer]})
+    looked_at = [line for row in plan if "on message" in (line := row["QUERY PLAN"])]
+    assert [int(times) for line in looked_at for times in re.findall(r"loops=(\d+)", line)] == [60], plan
 
 
 def test_lists_are_read_by_an_index_that_has_no_test_chats(world: World, agent: User) -> None:

@@ -1,17 +1,22 @@
 -- name: lists(customers)
--- For each customer a mark that changes with what its lists show first, and the newest handoff that waits.
+-- For each customer a mark that changes with what its lists show first, and the newest handoff that waits. Of each chatbot and owner the
+-- newest are found by the index and merged; only of those that are left the rows are read, so that a hundred chatbots cost little more
+-- than one. Whoever looks at the list of one chatbot among many may hear of its older rows with the next change.
 select customer_id, md5(string_agg(mark, ',' order by mark)) as mark, (array_agg(id order by handed_over_at desc nulls last))[1] as newest,
     extract(epoch from max(handed_over_at)) as handed_over_at
 from (
-    select chatbot.customer_id, shown.id, shown.handed_over_at, concat_ws(' ', shown.id, owner, owner_since, shown.handed_over_at,
-        assigned_to, shown.updated_at, newest.id, newest.status, newest.updated_at) as mark
-    from chatbot cross join unnest('{person,bot,closed}'::text[]) as any_owner(owner) cross join lateral (
-        select id, owner_since, handed_over_at, assigned_to, updated_at from conversation
-        where chatbot_id = chatbot.id and conversation.owner = any_owner.owner and not is_test
-        order by active_at desc, id desc limit 60) shown
-    left join lateral (
-        select id, status, updated_at from message where conversation_id = shown.id order by id desc limit 1) newest on true
-    where chatbot.customer_id = any (:customers::bigint[])
+    select customers.id as customer_id, conversation.id, handed_over_at, concat_ws(' ', conversation.id, owner, owner_since,
+        handed_over_at, assigned_to, conversation.updated_at, last_message.id, last_message.status, last_message.updated_at) as mark
+    from unnest(:customers::bigint[]) as customers(id) cross join unnest('{person,bot,closed}'::text[]) as any_owner(name)
+        cross join lateral (
+            select newest.id from chatbot cross join lateral (
+                select id, active_at from conversation where chatbot_id = chatbot.id and owner = any_owner.name and not is_test
+                order by active_at desc, id desc limit 60) newest
+            where chatbot.customer_id = customers.id order by newest.active_at desc, newest.id desc limit 60) shown
+        join conversation on conversation.id = shown.id
+        left join lateral (
+            select id, status, updated_at from message where conversation_id = conversation.id order by id desc limit 1
+        ) last_message on true
 ) marks group by customer_id
 
 -- name: conversations(conversations)
