@@ -80,8 +80,10 @@ def pause(what: Subject, by: str, reason: str | None = None) -> int:
     """Pauses; returns the pause's id, or that of the pause that there is."""
     fields = {"queue": what.queue, "chatbot": what.chatbot_id, "customer": what.customer_id}
     new = Pause.insert(**fields, reason=reason or None, created_by=by).on_conflict_ignore().returning(Pause.id)
-    if (pause_id := db.scalar(new)) is None:
-        return int(db.scalar(Pause.select(Pause.id).where(*(_is(column, value) for column, value in fields.items()))))
+    existing = Pause.select(Pause.id).where(*(_is(column, value) for column, value in fields.items()))
+    while (pause_id := db.scalar(new)) is None:
+        if (existing_id := db.scalar(existing)) is not None:  # else somebody has ended it in between
+            return int(existing_id)
     log.warning("pause_begun", extra={"pause": pause_id, "by": by, **asdict(what)})
     return int(pause_id)
 

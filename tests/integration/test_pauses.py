@@ -77,6 +77,23 @@ def test_a_paused_channel_holds_its_replies_and_lets_them_go_in_order(world: Wor
     assert pauses.resume(pause_id, "ops@example.com") is None
 
 
+def test_a_pause_that_ends_while_another_one_asks_for_the_same_does_not_refuse_that_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, ask = paused(chatbot_id=world.chatbot), db.scalar
+
+    def ask_and_lose(query: object) -> object:
+        found = ask(query)  # type: ignore[arg-type]
+        if found is None:  # the pause is there already, and ends now
+            monkeypatch.undo()
+            pauses.resume(first, "ops@example.com")
+        return found
+
+    monkeypatch.setattr(db, "scalar", ask_and_lose)
+    second = paused(chatbot_id=world.chatbot)
+    assert [row["id"] for row in pauses.overview()] == [second] != [first]
+
+
 def test_a_journey_says_that_its_stage_is_paused_also_behind_an_older_message(world: World) -> None:
     pause_id = paused(queue="ai-processing")
     messages = [world.say(user="v", external_id=f"{number}") for number in range(2)]

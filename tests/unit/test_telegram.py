@@ -301,6 +301,8 @@ def test_no_shape_breaks_the_parser(update: dict[str, Any]) -> None:
     ("status", "description", "parameters", "raised", "code"),
     [
         (429, "Too Many Requests: retry after 7", {"retry_after": 7}, Snooze, "rate_limited"),
+        (429, "Too Many Requests: retry after 7", {"retry_after": 6.5 + 0.5}, Snooze, "rate_limited"),
+        (429, "Too Many Requests: retry after 7", {"retry_after": "7"}, Snooze, "rate_limited"),
         (403, "Forbidden: bot was blocked by the user", {}, PermanentRefusal, "recipient_refuses"),
         (403, "Forbidden: user is deactivated", {}, PermanentRefusal, "recipient_unreachable"),
         (403, "Forbidden: bot can't initiate conversation with a user", {}, PermanentRefusal, "recipient_refuses"),
@@ -326,6 +328,16 @@ def test_what_telegram_refuses(status: int, description: str, parameters: Any, r
     assert getattr(problem, "error_code", getattr(problem, "reason", None)) == code
     assert getattr(problem, "delay", 7) == 7 or code == "token_invalid"
     assert description not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("pause", "seconds"), [(10**400, 5), (10**17, 2_592_000), (-3, 1), (0, 1), (True, 5), (None, 5), ([7], 5)]
+)
+def test_a_pause_of_telegram_is_bounded_and_of_any_type(pause: Any, seconds: float) -> None:
+    body = {"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": pause}}
+    problem = classify_error(Response(429, json.dumps(body).encode(), {}))
+    assert isinstance(problem, Snooze)
+    assert problem.delay == seconds
 
 
 def test_choices_are_buttons_if_telegram_takes_their_ids() -> None:

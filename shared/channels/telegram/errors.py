@@ -8,7 +8,7 @@ from __future__ import annotations
 from shared.channels.inbound import get_path
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.channels.telegram.api import description_of
-from shared.http import Response
+from shared.http import Response, retry_after
 
 _TOKEN = Meaning(Outcome.HOLD, Reason.TOKEN_INVALID)
 _UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
@@ -50,10 +50,9 @@ _PASSING, _LATER = frozenset({408, 409, 423, 424, 425}), Meaning(Outcome.RETRY, 
 def classify_error(answer: Response) -> Exception:
     """What a send stage raises for an answer that is not 2xx."""
     words, text = description_of(answer), f"Telegram: HTTP {answer.status}"
-    pause = get_path(answer.json(), "parameters", "retry_after")
     meaning = _meaning_of(answer.status, words, text)
-    wait = float(max(1, pause)) if isinstance(pause, int) else answer.retry_after(meaning.seconds)
-    return error_of(meaning, text, words, wait)
+    pause = str(get_path(answer.json(), "parameters", "retry_after"))
+    return error_of(meaning, text, words, retry_after(pause, answer.retry_after(meaning.seconds)))
 
 
 def _meaning_of(status: int, words: str, text: str) -> Meaning:
