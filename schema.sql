@@ -982,7 +982,7 @@ create table conversation (
     -- Who may answer (shared/channels/ownership.py): the bot; or a person, and the bot is silent; or it is closed, until the
     -- customer writes again.
     owner            text not null default 'bot' check (owner in ('bot', 'person', 'closed')),
-    -- Since when; null: since the beginning. The bot's replies from before that time never leave (send_claim_v1).
+    -- Since when; null: since the beginning. The bot's replies from before that time never leave (send_claim_v2).
     owner_since      timestamptz,
     -- A person's: when it goes back to the bot, and the minutes without a message that it waits for that. Null: never by itself.
     returns_at       timestamptz,
@@ -1839,7 +1839,8 @@ create table job (
     webhook_event_id bigint,
     -- Executions that count against max_retries: neither a snooze nor a shutdown does.
     attempts        integer not null default 0 check (attempts >= 0),
-    -- All claims so far. The number is a fence: a late result of an earlier claim is refused.
+    -- The last claim's number, a fence: a late result of an earlier claim is refused. A claim adds 4,096, so that they can be counted, and
+    -- draws what is below that.
     claims          integer not null default 0 check (claims >= attempts),
     -- Workers that died with it. With one it is a suspect and runs alone; with three it counts as poison.
     lost_claims     integer not null default 0 check (lost_claims <= claims),
@@ -1886,7 +1887,7 @@ create index job_message_idx on job (message_id) where message_id is not null;
 -- in a plan that was made while the tables were empty. Which verb moves a job from which state to which:
 --
 --   (new)                     job_add_v1            waiting, delayed
---   waiting, delayed (due)    job_claim_v2          active        also an active job whose lease has expired
+--   waiting, delayed (due)    job_claim_v3          active        also an active job whose lease has expired
 --   active                    job_complete_v2       completed     a single-statement stage: waiting or delayed, at once
 --   active                    job_snooze_v2         delayed       costs no attempt; a single-statement stage: waiting
 --   active                    job_park_v1           delayed       until what it waits for is there; costs no attempt
@@ -2060,12 +2061,15 @@ $$;
 -- at most once remembers that a lost worker may have acted: its outcome is unknown. `durable` false: a claim that a crash of
 -- PostgreSQL forgets costs one more execution, and nobody outside has seen anything.
 --
+-- A claim's number is partly drawn. PostgreSQL may forget a claim: it crashes before it has written one that is not durable, or a replica
+-- takes over that has not received it. The job is claimed again, and whoever has the claim that is forgotten must not end the new one.
+--
 -- A worker is lost only if another one finds its job. The worker itself may take an active job of its own at once, for it asks
 -- only where no thread of it works on the job: either the answer to its claim was lost, and nothing has begun, so that this is
 -- the same attempt; or its work had begun under the claim `begun`, and what came of it could not be recorded. A job that a
 -- worker died with before runs in no worker again, but alone in a process (job_begin_alone_v1): if its next worker dies before
 -- that, nothing has begun.
-create function job_claim_v2(p_queue text, p_input jsonb)
+create function job_claim_v3(p_queue text, p_input jsonb)
 returns table (n integer, job_id bigint, claim integer, queue text, priority smallint, payload jsonb, attempt integer,
                lost_claims integer, age float8, customer_id bigint, message_id bigint, webhook_event_id bigint,
                outcome_unknown_for float8) language plpgsql rows 1 as $$
@@ -2079,7 +2083,7 @@ begin
         select * from jsonb_to_recordset(p_input) as i(n integer, job_id bigint, worker text, lease float8, clock_skew float8,
             at_most_once boolean, begun integer) order by job_id
     )
-    update job set state = 'active', claims = claims + 1,
+    update job set state = 'active', claims = (claims / 4096 + 1) * 4096 + floor(random() * 4096)::integer,
         attempts = attempts + (state <> 'active' or job_has_begun(job, input.worker, input.begun))::integer,
         lost_claims = lost_claims + (job_has_begun(job, input.worker, input.begun)
             and worker_of(claimed_by) <> input.worker)::integer,
@@ -2747,13 +2751,13 @@ create function reply_may_leave_v1(p_reply_to bigint, p_created_at timestamptz, 
         else false end
 $$;
 
--- What job_claim_v2 returns, as one value.
+-- What job_claim_v3 returns, as one value.
 create type claimed_job as (n integer, job_id bigint, claim integer, queue text, priority smallint, payload jsonb, attempt integer,
     lost_claims integer, age float8, customer_id bigint, message_id bigint, webhook_event_id bigint, outcome_unknown_for float8);
 
--- job_claim_v2 for a channel's send queue: under the locks of the conversations, so that whoever takes over does so before it or after
+-- job_claim_v3 for a channel's send queue: under the locks of the conversations, so that whoever takes over does so before it or after
 -- it. `status` is the reply's, SUPERSEDED if it may not leave. `has_moved`: its conversation was merged into another at this moment.
-create function send_claim_v1(p_queue text, p_input jsonb)
+create function send_claim_v2(p_queue text, p_input jsonb)
 returns table (job claimed_job, status text, has_moved boolean) language plpgsql rows 1 as $$
 #variable_conflict use_column
 begin
@@ -2765,7 +2769,7 @@ begin
                     select (item ->> 'job_id')::bigint from jsonb_array_elements(p_input) item))))))
         order by chatbot_id, channel, external_user_id for no key update
     ), claimed_jobs as materialized (
-        select claimed.* from (select count(*) from locked_conversations) locked, job_claim_v2(p_queue, p_input) claimed
+        select claimed.* from (select count(*) from locked_conversations) locked, job_claim_v3(p_queue, p_input) claimed
     ), superseded_replies as materialized (
         select message.id from message join locked_conversations on locked_conversations.id = message.conversation_id
         where message.id = any (array(select claimed_jobs.message_id from claimed_jobs)) and message.status = 'PENDING'

@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import hypothesis
@@ -63,18 +64,17 @@ def _memory() -> Path | None:
     return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 4 * 1024**3 else None
 
 
-def _admin(services: Services) -> psycopg2.extensions.connection:
-    connection = psycopg2.connect(services.database_url.replace("/switchboard", "/postgres"))
-    connection.autocommit = True
-    return connection
+def _administer(services: Services, statement: str) -> None:
+    """Runs a statement about databases, on a connection of its own: a test may crash the server."""
+    with closing(psycopg2.connect(services.database_url.replace("/switchboard", "/postgres"))) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(statement)
 
 
 @pytest.fixture(scope="session")
 def template(services: Services) -> str:
     """A migrated database to copy from, with the common words of each language."""
-    connection = _admin(services)
-    connection.cursor().execute("create database template_switchboard")
-    connection.close()
+    _administer(services, "create database template_switchboard")
     migrate_and_fill(services.database_url.replace("/switchboard", "/template_switchboard"))
     return "template_switchboard"
 
@@ -83,23 +83,19 @@ def template(services: Services) -> str:
 def database_url(services: Services, template: str) -> Iterator[str]:
     """A fresh database."""
     name = f"test_{next(_numbers)}"
-    connection = _admin(services)
-    connection.cursor().execute(f"create database {name} template {template} strategy file_copy")  # half as long
+    _administer(services, f"create database {name} template {template} strategy file_copy")  # half as long
     yield services.database_url.replace("/switchboard", f"/{name}")
     db.reset()
-    connection.cursor().execute(f"drop database {name} with (force)")
-    connection.close()
+    _administer(services, f"drop database {name} with (force)")
 
 
 @pytest.fixture
 def empty_database_url(services: Services) -> Iterator[str]:
     """A database without any table."""
     name = f"empty_{next(_numbers)}"
-    connection = _admin(services)
-    connection.cursor().execute(f"create database {name}")
+    _administer(services, f"create database {name}")
     yield services.database_url.replace("/switchboard", f"/{name}")
-    connection.cursor().execute(f"drop database {name} with (force)")
-    connection.close()
+    _administer(services, f"drop database {name} with (force)")
 
 
 @pytest.fixture(scope="session")

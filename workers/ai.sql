@@ -132,7 +132,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
     -- Not `= 'user'`: an index of user messages would be read whole by a plan that was made while it was empty.
     where question.id = claimed_jobs.message_id and question.role not in ('assistant', 'agent')
 ) context) as loaded
-from job_claim_v2('ai-processing', $1) as claimed_jobs
+from job_claim_v3('ai-processing', $1) as claimed_jobs
 
 -- name: save_reply
 -- The reply, its tokens, the job's end and the job that delivers it. What few replies have besides: the conversation is handed

@@ -5,7 +5,7 @@ select claimed_jobs.*, (select to_jsonb(base) from (
         exists (select from budget where budget.customer_id = knowledge_base.customer_id) as has_budget
     from knowledge_base where id = (claimed_jobs.payload ->> 'knowledge_base_id')::bigint
 ) base) as loaded
-from job_claim_v2('knowledge-embedding', $1) as claimed_jobs
+from job_claim_v3('knowledge-embedding', $1) as claimed_jobs
 
 -- name: due_texts(knowledge_base_id, model, most)
 select item_id, part, text, text_hash::text

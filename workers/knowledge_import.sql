@@ -28,7 +28,7 @@ select claimed_jobs.*, (select to_jsonb(import) from (
     where source.id = (claimed_jobs.payload ->> 'source_id')::bigint
         and (document.id is not null or claimed_jobs.payload ->> 'document_id' is null)
 ) import) as loaded
-from job_claim_v2('knowledge-import', $1) as claimed_jobs
+from job_claim_v3('knowledge-import', $1) as claimed_jobs
 
 -- name: store
 -- Replaces the items of a document by what was read. An item that is the same stays, and keeps its id. The base is locked

@@ -5,7 +5,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
         (select jsonb_agg(to_jsonb(media) order by media.position) from media where media.message_id = message.id) as media
     from message where message.id = claimed_jobs.message_id
 ) context) as loaded
-from job_claim_v2('media-fetch', $1) as claimed_jobs
+from job_claim_v3('media-fetch', $1) as claimed_jobs
 
 -- name: keep_failed(id, error)
 update media set state = 'failed', error = :error where id = :id and state = 'waiting'

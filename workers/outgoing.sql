@@ -10,7 +10,7 @@ with runnable_jobs as materialized (
         message.chatbot_id, message.channel, message.reply_to, message.created_at, message.status, channel.send_queue
     from runnable_jobs job join message on message.id = (job.payload ->> 'message_id')::bigint
         join channel on channel.name = message.channel
-    where message.id = any (array(select (payload ->> 'message_id')::bigint from runnable_jobs)) -- by the index, as in job_claim_v2
+    where message.id = any (array(select (payload ->> 'message_id')::bigint from runnable_jobs)) -- by the index, as in job_claim_v3
         and message.role = 'assistant' and (channel.send_queue is not null or message.status in ('PENDING', 'SENT', 'SUPERSEDED'))
 ), locked_conversations as materialized (
     select id, owner, owner_since, handed_over_at from conversation

@@ -12,7 +12,7 @@ select claimed_jobs.*, (select to_jsonb(delivery) from (
     from webhook_event event join webhook_endpoint endpoint on endpoint.id = event.endpoint_id
     where event.id = claimed_jobs.webhook_event_id
 ) delivery) as loaded
-from job_claim_v2('webhook-delivery', $1) as claimed_jobs
+from job_claim_v3('webhook-delivery', $1) as claimed_jobs
 
 -- name: record_delivery
 -- The event is delivered, and its attempt has a row.

@@ -83,7 +83,7 @@ class Leases:
     """The claims that this process holds now.
 
     At most one thread claims a job or works on it, whatever is delivered. So this process may take a job at once that PostgreSQL
-    believes it has: what it knew of that claim is lost, or it has given up (job_claim_v2).
+    believes it has: what it knew of that claim is lost, or it has given up (job_claim_v3).
     """
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 -- name: claim
 -- Without anything loaded beside the job.
 select claimed_jobs.*, null::jsonb as loaded
-from job_claim_v2($1 -> 0 ->> 'queue', $1) as claimed_jobs
+from job_claim_v3($1 -> 0 ->> 'queue', $1) as claimed_jobs
 
 -- name: state_of_job(job_id)
 -- Why a job could not be claimed, and when to look again.

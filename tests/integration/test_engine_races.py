@@ -31,7 +31,7 @@ from tests.integration.test_ledger_races import another_session, until_waiting
 def claim(session: Any, job: dict[str, Any]) -> None:
     """Claims a job for another worker, in a transaction that is open."""
     how = {"worker": "another", "lease": 60, "clock_skew": 0.05, "at_most_once": False, "durable": False, "begun": 0}
-    session.execute("select job_id from job_claim_v2(%s, %s)", [job["queue"], json.dumps([how | {"n": 0, "job_id": job["id"]}])])
+    session.execute("select job_id from job_claim_v3(%s, %s)", [job["queue"], json.dumps([how | {"n": 0, "job_id": job["id"]}])])
     assert session.rowcount == 1
 
 
