@@ -14,10 +14,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+from psycopg2.errors import LockNotAvailable
 
 from scripts.local.embedded import resolved_environment
 from scripts.local.environment import data_folder
@@ -25,6 +27,7 @@ from scripts.local.programs import ServiceFailed
 from scripts.local.terminal import unreachable
 from shared import database_url as urls
 from shared.db.connecting import open_session
+from shared.db.giving_way import give_up_soon, give_way
 from shared.db.interrupting import interruptible
 from shared.db.session import MIGRATION
 from shared.teaching import common_words
@@ -152,27 +155,43 @@ def _is_post(path: Path) -> bool:
 
 def _apply(cursor: Any, path: Path) -> bool:
     """Applies a file, unless another release did meanwhile."""
-    with _turn(cursor):
-        if path.name in _applied(cursor):
-            return False
-        cursor.execute(path.read_text(encoding="utf-8"))
-        _record(cursor, path)
-        return True
+
+    def apply() -> bool:
+        with _turn(cursor):
+            if path.name in _applied(cursor):
+                return False
+            give_up_soon(cursor)
+            cursor.execute(path.read_text(encoding="utf-8"))
+            _record(cursor, path)
+            return True
+
+    return give_way(cursor, apply, partial(_say, path.name))
 
 
 def _apply_vectors(cursor: Any) -> None:
     """What needs pgvector, where it is. Where it is not, and a knowledge base wants vectors, says so."""
-    with _turn(cursor):
-        cursor.execute("savepoint vectors")
-        try:
-            problem = None if _is_true(cursor, _HAS_PGVECTOR) else NO_PGVECTOR
-            if problem is None:
-                cursor.execute(VECTORS.read_text(encoding="utf-8"))
-        except psycopg2.Error as error:
-            cursor.execute("rollback to savepoint vectors")
-            problem = str(error).splitlines()[0]
-        if problem and _is_true(cursor, _WANTS_VECTORS):
-            print(f"migrate: no vectors, so knowledge is searched by words alone: {problem}", file=sys.stderr)
+
+    def apply() -> None:
+        with _turn(cursor):
+            cursor.execute("savepoint vectors")
+            try:
+                problem = None if _is_true(cursor, _HAS_PGVECTOR) else NO_PGVECTOR
+                if problem is None:
+                    give_up_soon(cursor)
+                    cursor.execute(VECTORS.read_text(encoding="utf-8"))
+            except LockNotAvailable:
+                raise
+            except psycopg2.Error as error:
+                cursor.execute("rollback to savepoint vectors")
+                problem = str(error).splitlines()[0]
+            if problem and _is_true(cursor, _WANTS_VECTORS):
+                _say("no vectors, so knowledge is searched by words alone", problem)
+
+    give_way(cursor, apply, partial(_say, VECTORS.name))
+
+
+def _say(about: str, what: str) -> None:
+    print(f"migrate: {about}: {what}", file=sys.stderr, flush=True)
 
 
 def _is_true(cursor: Any, question: str) -> bool:

@@ -19,9 +19,20 @@ create table if not exists knowledge_embedding (
     vector            halfvec not null check (vector_dims(vector) <= 4000),
     primary key (item_id, model, part)
 );
--- In the row itself: a search reads all vectors of a base.
-alter table knowledge_embedding alter vector set storage plain;
-create index if not exists knowledge_embedding_base_idx on knowledge_embedding (knowledge_base_id, model);
+do $$
+begin -- where it lacks, for each of these locks a table before it looks
+    -- In the row itself: a search reads all vectors of a base.
+    if exists (select from pg_attribute where attrelid = 'knowledge_embedding'::regclass and attname = 'vector' and attstorage <> 'p') then
+        alter table knowledge_embedding alter vector set storage plain;
+    end if;
+    if to_regclass('knowledge_embedding_base_idx') is null then
+        create index knowledge_embedding_base_idx on knowledge_embedding (knowledge_base_id, model);
+    end if;
+    -- Items that are switched off, which a search leaves out: usually none.
+    if to_regclass('knowledge_item_inactive_idx') is null then
+        create index knowledge_item_inactive_idx on knowledge_item (knowledge_base_id) where not is_active;
+    end if;
+end $$;
 
 -- The texts of an item that vectors are made of: its title, and its title with each 600 characters of its content, up to four times.
 -- A vector of a long text is about nothing in particular. 100 characters overlap, so that few sentences are torn.
@@ -74,9 +85,6 @@ begin
       and part >= (select count(*) from knowledge_embedding_texts(item.title, item.content));
     return false;
 end $$;
-
--- Items that are switched off, which a search leaves out: usually none.
-create index if not exists knowledge_item_inactive_idx on knowledge_item (knowledge_base_id) where not is_active;
 
 -- The items of one base that fit a question, best first: [{id, title, content, score, url}], as knowledge_search_v8 gives them, but by
 -- 0.75 of their cosine and 0.25 of their words' score, each from 0 to 1 for the base's best; a cosine counts as far as it is above

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from scripts.commands import migrate as command
 from scripts.commands.migrate import NOTHING_HALF, migrate
+from shared.db import giving_way
 from tests.waiting import until
 
 #: scripts/migrate with the migrations of a small project.
@@ -124,7 +126,7 @@ def test_a_signal_ends_a_migration_that_waits_for_a_lock_and_nobody_waits_behind
                 command_line.kill()
         until(lambda: not _waits_for_a_lock(cursor), "PostgreSQL to end the statement")
         assert command_line.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 1)
-        assert number == signal.SIGKILL or said == f"migrate: stopped by a signal. {NOTHING_HALF}\n"
+        assert number == signal.SIGKILL or said.endswith(f"migrate: stopped by a signal. {NOTHING_HALF}\n")
     assert columns(empty_database_url) == ["id"]
     assert migrate(empty_database_url) == ["0002_name.pre.sql"]
 
@@ -132,6 +134,54 @@ def test_a_signal_ends_a_migration_that_waits_for_a_lock_and_nobody_waits_behind
 def _waits_for_a_lock(cursor: Any) -> bool:
     cursor.execute("select exists (select from pg_locks where relation = 'thing'::regclass and not granted)")
     return bool(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What gives way begins again soon."""
+    monkeypatch.setattr(giving_way, "SOON", 0.5)
+    monkeypatch.setattr(giving_way, "PAUSES", (0.5, 0.5))
+
+
+@pytest.mark.usefixtures("quick")
+def test_nobody_waits_behind_a_migration_that_waits_for_a_lock(
+    folder: Path, empty_database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    migrate(empty_database_url)
+    (folder / "0002_name.pre.sql").write_text("create table two (); alter table thing add name text", encoding="utf-8")
+    with (
+        closing(psycopg2.connect(empty_database_url, application_name="backup")) as holder,
+        closing(psycopg2.connect(empty_database_url, options="-c statement_timeout=20s")) as traffic,
+        holder.cursor() as holding,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        pid, traffic.autocommit = holder.info.backend_pid, True
+        holding.execute("lock table thing in access share mode")
+        migrating = pool.submit(migrate, empty_database_url)
+        try:
+            until(lambda: _waits_for_a_lock(holding), "the migration to wait for the lock")
+            with traffic.cursor() as reading:
+                reading.execute("select id from thing")
+            assert not migrating.done()
+            said = until(lambda: capsys.readouterr().err)
+        finally:
+            holder.rollback()
+        assert migrating.result(60) == ["0002_name.pre.sql"]
+    assert said.startswith("migrate: 0002_name.pre.sql: no lock within ")
+    assert f"The oldest transactions: pid {pid} (backup, " in said
+    assert columns(empty_database_url) == ["id", "name"]
+
+
+def test_a_database_that_is_up_to_date_is_not_locked(database_url: str) -> None:
+    with closing(psycopg2.connect(database_url)) as holder, holder.cursor() as holding, ThreadPoolExecutor(1) as pool:
+        for table in ("knowledge_embedding", "knowledge_item"):
+            holding.execute(f"lock table {table} in row exclusive mode")
+        migrating = pool.submit(migrate, database_url)
+        try:
+            until(migrating.done, "the migration to end")
+        finally:
+            holder.rollback()
+        assert migrating.result() == []
 
 
 def test_another_schema_is_migrated_as_public_is(folder: Path, empty_database_url: str) -> None:
