@@ -1,17 +1,30 @@
-"""Which worker processes there are: each says so in Redis when it renews its leases, and lives while its heartbeat is young."""
+"""What Redis knows of worker processes: which there are, what they have in hand, when they last took something.
+
+Each says that it is there when it renews its leases, and lives while its heartbeat is young.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 from shared.broker.connection import redis_now_ms
-from shared.broker.redis_broker import DEAD_AFTER, get_broker
+from shared.broker.redis_broker import DEAD_AFTER, every_queue, get_broker
 
 #: On Heroku the dyno, like ai.2; elsewhere the machine's name.
 HOST = os.environ.get("DYNO") or socket.gethostname()
+_HANDS = Path(__file__).with_name("hands.lua").read_text(encoding="utf-8")
+
+
+class Hand(NamedTuple):
+    """A message in a worker's hands."""
+
+    worker: str
+    queue: str
+    message_id: str
 
 
 def announce(queues: list[str]) -> None:
@@ -34,6 +47,21 @@ def workers() -> list[dict[str, Any]]:
         broker.client.hdel(_key(), *dead)
     living = [{"name": name, "age": ages[name], **known[name]} for name in known if name not in dead]
     return sorted(living, key=lambda worker: (worker["host"], worker["pid"]))
+
+
+def in_hand() -> set[Hand]:
+    """What workers have in hand."""
+    broker = get_broker()
+    hands = broker.client.register_script(_HANDS)(keys=[broker.namespace], args=every_queue())
+    return {Hand(*(part.decode(errors="replace") for part in hand)) for hand in hands}
+
+
+def taken_ago() -> dict[str, float]:
+    """Seconds since a worker last took from each queue, or looked; without those that none ever did."""
+    broker = get_broker()
+    taken = cast(dict[bytes, bytes], broker.client.hgetall(f"{broker.namespace}:__taken__"))
+    now = redis_now_ms(broker.client)
+    return {name.decode(): (now - int(at)) / 1000 for name, at in taken.items()}
 
 
 def _key() -> str:

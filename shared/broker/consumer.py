@@ -10,10 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 import redis
 from dramatiq.broker import Consumer, MessageProxy
-from dramatiq.errors import ConnectionClosed
+from dramatiq.errors import ConnectionClosed, DecodeError
 from dramatiq.message import Message
 
-from shared.broker import messages
 from shared.broker.connection import Delivery, outage
 from shared.broker.queue_state import QueueState
 
@@ -28,6 +27,27 @@ PREFETCH_PER_THREAD = 1.5
 TOP_UP = 0.1
 #: Messages of one ack: a millisecond of Redis.
 MAX_ACKS = 500
+#: A customer's id; a stock client gives none.
+_CUSTOMER = (int, str, type(None))
+
+
+def read(data: bytes) -> Message[Any] | None:
+    """A message of Redis; None where it is none that a worker can handle: somebody else wrote it, or it was cut off."""
+    try:
+        message: Message[Any] = Message.decode(data)
+    except DecodeError:
+        return None
+    options = message.options
+    is_sound = isinstance(options, dict) and isinstance(message.kwargs, dict) and isinstance(message.actor_name, str)
+    if is_sound and isinstance(options.get("redis_message_id"), str) and isinstance(options.get("customer"), _CUSTOMER):
+        return message
+    return None
+
+
+def id_of(data: bytes) -> str | None:
+    """The id under which Redis keeps a message; None where it is none."""
+    message = read(data)
+    return message.options["redis_message_id"] if message else None
 
 
 class Taken(NamedTuple):
@@ -148,7 +168,7 @@ class WokenConsumer(Consumer):
     def _next_message(self) -> MessageProxy | None:
         if not self._prefetched:
             return None
-        message = messages.read(self._prefetched.popleft())
+        message = read(self._prefetched.popleft())
         if message is None:
             self.broker.drop_unreadable(self.queue_name)
             return None
@@ -207,7 +227,7 @@ class WokenConsumer(Consumer):
         """Gives back what was taken and not begun, and what is still in the cache."""
         ids = [message.options["redis_message_id"] for message in not_begun]
         while self._prefetched:
-            message_id = messages.id_of(self._prefetched.popleft())
+            message_id = id_of(self._prefetched.popleft())
             ids += [message_id] if message_id else []
         if ids:
             self.broker.give_back(self.queue_name, ids)

@@ -16,8 +16,7 @@ from dramatiq.middleware import CurrentMessage
 
 from shared import db, queues
 from shared.broker.connection import Delivery, now_ms, outage
-from shared.broker.messages import addressed
-from shared.broker.redis_broker import get_broker
+from shared.broker.redis_broker import addressed, get_broker
 from shared.queues import Queue
 
 _MESSAGE_ID = re.compile(r"job-([0-9]{1,18})")

@@ -13,8 +13,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from shared.broker.messages import id_of
-
 
 class QueueState:
     """Shared by the worker's threads, the queue's consumer and the listener. Each step is one atomic call on a collection."""
@@ -32,11 +30,6 @@ class QueueState:
         self.in_flight: set[str] = set()
         self.unacked: deque[str] = deque()
         self.acked: set[str] = set()
-
-    def held(self) -> set[str]:
-        """The ids of all that this process has."""
-        waiting = (id_of(data) for data in list(self.prefetched))
-        return self.in_flight.union(message_id for message_id in waiting if message_id)
 
     def count(self) -> int:
         """How many messages Redis should count as this process's; a few more while some move from one place to the next."""

@@ -13,7 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import dramatiq
 import redis
@@ -28,10 +28,9 @@ from dramatiq.worker import ConsumerThread
 from shared import queues
 from shared.broker import identity
 from shared.broker.connection import WORKER, Delivery, Patience, connect_redis, now_ms, one_beside, redis_now_ms
-from shared.broker.consumer import Taken, WokenConsumer
+from shared.broker.consumer import Taken, WokenConsumer, id_of
 from shared.broker.fair_queue import FairQueue
 from shared.broker.listener import Listener
-from shared.broker.messages import addressed, id_of
 from shared.broker.queue_state import QueueState
 from shared.config import host_of, settings
 from shared.queues import Queue
@@ -43,6 +42,21 @@ log = logging.getLogger(__name__)
 #: Seconds without a heartbeat after which a worker counts as dead and its messages come back. Several idle fetches,
 #: and short enough that a killed worker's jobs run again within 30 s.
 DEAD_AFTER = 12.0
+
+
+def addressed(message: Message[Any], delay: int | None) -> Message[Any]:
+    """The message with the id under which Redis keeps it; delayed (milliseconds), with its time, on the delay queue.
+
+    A job's message keeps one id for all its deliveries, so that Redis never carries a job twice.
+    """
+    if not delay and "redis_message_id" in message.options:
+        return message
+    options: dict[str, Any] = {"redis_message_id": message.options.get("redis_message_id") or message.message_id}
+    queue_name = message.queue_name
+    if delay is not None and delay > 0:
+        queue_name = dq_name(queue_name)
+        options["eta"] = now_ms() + delay
+    return message.copy(queue_name=queue_name, options=options)
 
 
 class Broker(RedisBroker):
@@ -60,7 +74,7 @@ class Broker(RedisBroker):
         self.retired = False
         self._wake_channel = f"{namespace}:__wake__:"
         self._put, self._take = (client.register_script(_lua("turns") + _lua(name)) for name in ("put", "take"))
-        self._requeue, self._rescue, self._hands = (client.register_script(_lua(name)) for name in ("requeue", "rescue", "hands"))
+        self._requeue, self._rescue = (client.register_script(_lua(name)) for name in ("requeue", "rescue"))
         #: The worker's queue, and its consumer threads by the queue in Redis; none in a process without a worker.
         self.work_queue: FairQueue | None = None
         self.consumer_threads: Mapping[str, ConsumerThread] = {}
@@ -141,7 +155,7 @@ class Broker(RedisBroker):
     def rescue(self, dead_after: float = DEAD_AFTER) -> dict[str, list[str]]:
         """Brings back the messages of workers whose heartbeat stopped; returns their ids by queue."""
         rescued: dict[str, list[str]] = {}
-        args = [int(dead_after * 1000), self.dead_message_ttl, self._wake_channel, *_every_queue()]
+        args = [int(dead_after * 1000), self.dead_message_ttl, self._wake_channel, *every_queue()]
         for queue_name, message_id in self._rescue(keys=[self.namespace], args=args):
             rescued.setdefault(queue_name.decode(), []).append(message_id.decode(errors="replace"))
         return rescued
@@ -175,7 +189,9 @@ class Broker(RedisBroker):
     def _missing_here(self, queue_name: str) -> set[str]:
         """The ids of what Redis believes this process has and it does not."""
         members = cast(set[bytes], self.client.smembers(f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"))
-        return {message_id.decode(errors="replace") for message_id in members} - self.states[queue_name].held()
+        state = self.states[queue_name]
+        here = state.in_flight.union(map(id_of, list(state.prefetched)))
+        return {message_id.decode(errors="replace") for message_id in members} - here
 
     def _drop_unreadable(self, queue_name: str, message_ids: set[str]) -> set[str]:
         ids = sorted(message_ids)
@@ -193,21 +209,6 @@ class Broker(RedisBroker):
     def declare_dead(self, worker: str) -> None:
         """The next rescue brings back what this worker had in hand, without waiting for its heartbeat to become old."""
         self.client.zadd(f"{self.namespace}:__heartbeats__", {worker: 0}, xx=True)
-
-    def in_hand(self) -> set[Hand]:
-        """What workers have in hand, as far as Redis knows."""
-        hands = self._hands(keys=[self.namespace], args=_every_queue())
-        return {Hand(*(part.decode(errors="replace") for part in hand)) for hand in hands}
-
-    def taken_ago(self) -> dict[str, float]:
-        """Seconds since a worker last took from each queue, or looked; without those that none ever did."""
-        taken = cast(dict[bytes, bytes], self.client.hgetall(f"{self.namespace}:__taken__"))
-        now = redis_now_ms(self.client)
-        return {name.decode(): (now - int(at)) / 1000 for name, at in taken.items()}
-
-    def check_write(self) -> None:
-        """Writes something. Raises redis.RedisError: a Redis that is full, or a replica, still answers what reads."""
-        self.client.set(f"{self.namespace}:readiness", 1, ex=60)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:  # noqa: ARG002 - Dramatiq's signature
         """A woken consumer. Dramatiq asks for two messages a thread; see PREFETCH_PER_THREAD."""
@@ -249,19 +250,12 @@ class Broker(RedisBroker):
         return do_dispatch
 
 
-class Hand(NamedTuple):
-    """A message in a worker's hands."""
-
-    worker: str
-    queue: str
-    message_id: str
-
-
 def _lua(name: str) -> str:
     return Path(__file__).with_name(f"{name}.lua").read_text(encoding="utf-8")
 
 
-def _every_queue() -> list[str]:
+def every_queue() -> list[str]:
+    """The names of all queues in Redis."""
     return [*queues.every_lane(), queues.MAINTENANCE_QUEUE]
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import time
 
+from shared.broker.census import Hand, in_hand
 from shared.broker.enqueue import job_id_of
-from shared.broker.redis_broker import Hand, get_broker
+from shared.broker.redis_broker import get_broker
 from shared.db import sql
 from shared.queues import MAINTENANCE_QUEUE
 
@@ -30,7 +31,7 @@ class StuckMessages:
     def put_back(self) -> int:
         """Puts back what has been in hand for too long; returns how many messages. Another sweep does so too, and harmlessly."""
         now = time.monotonic()
-        self._since = {hand: self._since.get(hand, now) for hand in get_broker().in_hand()}
+        self._since = {hand: self._since.get(hand, now) for hand in in_hand()}
         late = [hand for hand, since in self._since.items() if now - since > TOO_LONG and hand.queue != MAINTENANCE_QUEUE]
         stuck = self._unclaimed(late)
         for hand in stuck:

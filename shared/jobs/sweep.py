@@ -14,6 +14,7 @@ from redis.exceptions import LockError
 from redis.lock import Lock
 
 from shared import db, queues
+from shared.broker.census import in_hand
 from shared.broker.enqueue import Ticket, enqueue, job_id_of, message_for, tickets_of
 from shared.broker.last_time import LastTime
 from shared.broker.redis_broker import get_broker
@@ -80,7 +81,7 @@ def take_over_from(worker: str) -> None:
     """Brings back at once what a worker had in hand that died. Raises what an outage raises; then the sweep does it, later."""
     broker = get_broker()
     expire_leases_of(worker)
-    _mark_lost(hand.message_id for hand in broker.in_hand() if hand.worker == worker and hand.queue in queues.UNCLAIMED)
+    _mark_lost(hand.message_id for hand in in_hand() if hand.worker == worker and hand.queue in queues.UNCLAIMED)
     broker.declare_dead(worker)
     log.warning("work_of_dead_worker_taken_over", extra={"worker": worker, "messages": _rescue()})
 

@@ -17,8 +17,7 @@ from periodiq import PeriodiqMiddleware
 from shared.broker.connection import connect_redis
 from shared.broker.consumer import WokenConsumer
 from shared.broker.enqueue import Ticket, message_for
-from shared.broker.messages import addressed
-from shared.broker.redis_broker import Broker, get_broker
+from shared.broker.redis_broker import Broker, addressed, get_broker
 from shared.config import settings
 from shared.jobs import scheduled
 from shared.jobs.sweep import sweep_if_alone, swept_ago

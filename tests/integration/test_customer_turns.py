@@ -18,8 +18,7 @@ from shared.broker import consumer as consumers
 from shared.broker.connection import connect_redis
 from shared.broker.consumer import WokenConsumer
 from shared.broker.enqueue import Ticket, message_for, tickets_of
-from shared.broker.messages import addressed
-from shared.broker.redis_broker import Broker, get_broker
+from shared.broker.redis_broker import Broker, addressed, get_broker
 from shared.config import settings
 from shared.jobs.sweep import sweep
 from shared.queues import Queue

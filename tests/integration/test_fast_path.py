@@ -19,8 +19,7 @@ from shared import db, queue_service
 from shared.broker import consumer as consumers
 from shared.broker.consumer import WokenConsumer
 from shared.broker.enqueue import Ticket, message_for
-from shared.broker.messages import addressed
-from shared.broker.redis_broker import get_broker
+from shared.broker.redis_broker import addressed, get_broker
 from shared.channels.delivery_status import apply_delivery_status
 from shared.config import settings
 from shared.queues import Queue

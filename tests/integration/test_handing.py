@@ -14,8 +14,7 @@ from dramatiq.message import Message
 from shared.broker.connection import connect_redis, now_ms
 from shared.broker.consumer import WokenConsumer
 from shared.broker.enqueue import Ticket, message_for
-from shared.broker.messages import addressed
-from shared.broker.redis_broker import Broker, get_broker
+from shared.broker.redis_broker import Broker, addressed, get_broker
 from shared.config import settings
 from shared.queues import Queue
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared import db
-from shared.broker.messages import read
+from shared.broker.consumer import read
 from shared.broker.redis_broker import get_broker
 from shared.channels.delivery_status import apply_delivery_status
 from shared.jobs import sweep as sweeping

@@ -20,8 +20,7 @@ from shared.broker import rate_limits, redis_broker
 from shared.broker.connection import connect_redis, word_for
 from shared.broker.consumer import WokenConsumer
 from shared.broker.enqueue import Ticket, enqueue, message_for
-from shared.broker.messages import addressed
-from shared.broker.redis_broker import get_broker
+from shared.broker.redis_broker import addressed, get_broker
 from shared.config import settings
 from shared.jobs.sweep import sweep_if_alone
 from shared.queues import Queue

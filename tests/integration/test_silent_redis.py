@@ -15,12 +15,12 @@ from dramatiq.message import Message
 from scripts.local.proxy import Connection, Mode, Proxy
 from shared import config, db
 from shared.broker import connection, consumer, listener, redis_broker
+from shared.broker.census import in_hand
 from shared.broker.connection import connect_redis
-from shared.broker.consumer import WokenConsumer
+from shared.broker.consumer import WokenConsumer, id_of
 from shared.broker.enqueue import Ticket, message_for
-from shared.broker.messages import addressed
 from shared.broker.queue_state import QueueState
-from shared.broker.redis_broker import Broker, get_broker
+from shared.broker.redis_broker import Broker, addressed, get_broker
 from shared.config import settings
 from shared.jobs import stuck
 from shared.jobs.sweep import stuck_messages
@@ -110,7 +110,7 @@ def test_what_is_pushed_into_a_dead_connection_comes_back(worker: Broker, proxy:
     assert come(worker, consuming, 4) == {f"job-{number}" for number in range(1, 5)}
     get_broker().put([ticket(9)])
     assert come(worker, consuming, 1) == {"job-9"}
-    assert get_broker().in_hand() == set()
+    assert in_hand() == set()
 
 
 def test_a_listener_that_is_lost_is_named_once(
@@ -171,7 +171,8 @@ def test_what_a_process_works_on_is_not_taken_for_lost(worker: Broker) -> None:
     while time.monotonic() < given_up:
         consuming._fetch()
         time.sleep(0.1)
-    assert worker.states[LANE].held() == {"job-1", "job-2"}
+    state = worker.states[LANE]
+    assert {*state.in_flight, *map(id_of, state.prefetched)} == {"job-1", "job-2"}
     assert get_broker().client.llen(f"dramatiq:{LANE}") == 0
     assert first is not None
 
