@@ -248,7 +248,7 @@ def _ask(job: Job, message_id: int, context: Context, meter: Meter, items: Seque
     """The answer, shown while it is written where a page is open. Raises AnswerUnwanted."""
     question = Question(context["chatbot_id"], job.customer_id, job.attempt, context["tried_for"] or 0.0)
     messages = _messages(context, prompt.as_prompt(items, offered) if context["has_knowledge"] else "")
-    tools = [tool.definition() for tool in offered]
+    tools = [tool.definition for tool in offered]
     draft = Draft(job, message_id) if context["is_watched"] else None
     on_text = citations.Reader(draft, items) if draft is not None else None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 from shared.ai import citations, tools
@@ -51,14 +50,12 @@ class Reply:
 def compose(context: Context, items: Sequence[Item], ask: Ask, search: Search) -> Reply:
     """The reply to the question of a claim (workers/ai.sql). Raises what `ask` raises."""
     question, query = str(context.get("question") or context["history"][-1][1]), ""
-    may_hand_over = bool(context["handover_message"])
-    offer = partial(tools.offered, has_knowledge=context["has_knowledge"], may_hand_over=may_hand_over)
-    answers = [ask(items, offer(has_found=bool(items), may_search=True))]
+    answers = [ask(items, offered_tools(context, has_found=bool(items), may_search=True))]
     called = _called(answers[0].completion)
     if called is not None and called[0] is tools.SEARCH:
         question = query = called[1] or question
         items = search(query)
-        answers.append(ask(items, offer(has_found=bool(items), may_search=False)))
+        answers.append(ask(items, offered_tools(context, has_found=bool(items), may_search=False)))
         called = _called(answers[1].completion)
     reply = (
         _answered(context, answers[-1].completion, items) if called is None else _in_own_words(context, items, question, *called)
@@ -66,6 +63,14 @@ def compose(context: Context, items: Sequence[Item], ask: Ask, search: Search) -
     if query and not items and reply.gap is None:
         reply = replace(reply, gap=Gap(question, NOTHING_FOUND))
     return replace(reply, metadata={**_about(answers[-1]), **({"query": query} if query else {}), **reply.metadata})
+
+
+def offered_tools(context: Context, *, has_found: bool, may_search: bool) -> tuple[Tool, ...]:
+    """The tools of a prompt. Who found nothing may search once in other words; then it says that it does not know."""
+    offered = [tools.HAND_OVER] if context["handover_message"] else []
+    if context["has_knowledge"]:
+        offered.append(tools.SEARCH if may_search and not has_found else tools.NO_ANSWER)
+    return tuple(offered)
 
 
 def own_words(context: Context) -> Reply | None:

@@ -1,7 +1,6 @@
 """What a model may do instead of answering. It calls a tool, with a reason from a list; nobody guesses it from the answer's text.
 
-The tools here are built in: each is known by its name, and workers/ai.py does what it says. A business's own tools (HTTP calls)
-will stand beside them in `offered`.
+The tools here are built in: each is known by its name. Which of them a prompt offers, and what becomes of a call, is in reply.py.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 #: Characters of a search query.
@@ -29,8 +29,9 @@ class Tool:
     #: The value of a call that gives none of the choices.
     default: str = ""
 
+    @cached_property
     def definition(self) -> dict[str, Any]:
-        """As OpenAI's API takes it."""
+        """As OpenAI's API takes it, the same in each prompt."""
         argument: dict[str, Any] = {"type": "string", "description": self.meaning}
         if self.choices:
             argument["enum"] = list(self.choices)
@@ -75,14 +76,6 @@ SEARCH = Tool(
     "What is asked, complete without the conversation, in its own words and language.",
 )
 TOOLS = {tool.name: tool for tool in (HAND_OVER, NO_ANSWER, SEARCH)}
-
-
-def offered(*, has_knowledge: bool, has_found: bool, may_hand_over: bool, may_search: bool) -> tuple[Tool, ...]:
-    """The tools of a prompt. Who found nothing may search once in other words; then it says that it does not know."""
-    tools = [HAND_OVER] if may_hand_over else []
-    if has_knowledge:
-        tools.append(SEARCH if may_search and not has_found else NO_ANSWER)
-    return tuple(tools)
 
 
 def instruction(definitions: Iterable[Mapping[str, Any]]) -> str:

@@ -23,7 +23,7 @@ FOUNDATION = re.compile(
 )
 #: Files of the AI's room: a list of providers, what each vendor's model takes and says, the prompt, tools, citations. And others.
 #: As many as there are: a change that adds one has to say so here.
-MOST_OF_AI, MOST_OTHERS = 13, 26
+MOST_OF_AI, MOST_OTHERS = 12, 26
 #: How often the request comes back to a file of web/ that it had left.
 MOST_RETURNS = 0
 

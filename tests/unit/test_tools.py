@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import pytest
 
-from shared.ai import calls, tools
+from shared.ai import calls, reply, tools
+from shared.ai.context import Context
 
 
 @pytest.mark.parametrize("tool", tools.TOOLS.values(), ids=lambda tool: tool.name)
 def test_a_definition_has_one_argument(tool: tools.Tool) -> None:
-    function = tool.definition()["function"]
+    function = tool.definition["function"]
     assert function["name"] == tool.name
     assert list(function["parameters"]["properties"]) == function["parameters"]["required"] == [tool.argument]
     assert tool.default in {*tool.choices, ""}
@@ -40,19 +42,20 @@ def test_a_reason_is_one_of_the_list(tool: tools.Tool, given: object, value: str
 
 
 @pytest.mark.parametrize(
-    ("has_knowledge", "has_found", "may_hand_over", "may_search", "names"),
+    ("has_knowledge", "has_found", "handover_message", "may_search", "names"),
     [
-        (False, False, True, True, ["hand_over"]),
-        (False, False, False, True, []),
-        (True, True, True, True, ["hand_over", "no_answer"]),
-        (True, False, True, True, ["hand_over", "search_knowledge"]),
-        (True, False, False, False, ["no_answer"]),
+        (False, False, "A person comes.", True, ["hand_over"]),
+        (False, False, None, True, []),
+        (True, True, "A person comes.", True, ["hand_over", "no_answer"]),
+        (True, False, "A person comes.", True, ["hand_over", "search_knowledge"]),
+        (True, False, None, False, ["no_answer"]),
     ],
 )
 def test_a_prompt_offers_what_helps(
-    has_knowledge: bool, has_found: bool, may_hand_over: bool, may_search: bool, names: list[str]
+    has_knowledge: bool, has_found: bool, handover_message: str | None, may_search: bool, names: list[str]
 ) -> None:
-    offered = tools.offered(has_knowledge=has_knowledge, has_found=has_found, may_hand_over=may_hand_over, may_search=may_search)
+    context = cast(Context, {"has_knowledge": has_knowledge, "handover_message": handover_message})
+    offered = reply.offered_tools(context, has_found=has_found, may_search=may_search)
     assert [tool.name for tool in offered] == names
 
 
@@ -60,7 +63,7 @@ OFFERED = (tools.HAND_OVER, tools.SEARCH)
 
 
 def test_the_instruction_names_each_call_as_it_is_read() -> None:
-    _, *lines = tools.instruction(tool.definition() for tool in OFFERED).splitlines()
+    _, *lines = tools.instruction(tool.definition for tool in OFFERED).splitlines()
     for line, tool in zip(lines, OFFERED, strict=True):
         call, _, description = line.partition("}: ")
         assert calls.in_text(call + "}", [tool.name]) is not None
