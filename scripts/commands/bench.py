@@ -17,7 +17,7 @@ from rich.table import Table
 from scripts.local.bench import desk, knowledge, plot, question_set
 from scripts.local.bench.compare import MODES, Figure, compare
 from scripts.local.bench.rig import open_rig
-from scripts.local.environment import data_folder
+from scripts.local.folders import data_folder
 from scripts.local.terminal import count, file_to_write, stop_on_signals
 
 Say = Callable[[str], None]

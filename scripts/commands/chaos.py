@@ -14,7 +14,7 @@ from rich.table import Table
 from scripts.local.chaos.audit import Audit
 from scripts.local.chaos.harness import Conditions, run
 from scripts.local.chaos.scenarios import SCENARIOS
-from scripts.local.environment import data_folder
+from scripts.local.folders import data_folder
 from scripts.local.terminal import count, file_to_write, stop_on_signals
 
 #: The scenarios of `scripts/chaos each`, in order.

@@ -23,9 +23,10 @@ from scripts.local.demo.play import NoAnswer, perform
 from scripts.local.demo.script import Scenario, Turn, faults, for_the_desk, load, reports
 from scripts.local.demo.trouble import Trouble
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT, data_folder, free_port
+from scripts.local.folders import ROOT, data_folder
 from scripts.local.front_door import bind_problem, door_addresses, door_url, generated_secrets
 from scripts.local.leftovers import empty_folder
+from scripts.local.ports import free_port
 from scripts.local.processes import BEHIND_WEB, ProcessManager, into_file
 from scripts.local.programs import ServiceFailed
 from scripts.local.simulator.client import Simulator

@@ -22,7 +22,7 @@ import psycopg2
 from psycopg2.errors import LockNotAvailable
 
 from scripts.local.embedded import resolved_environment
-from scripts.local.environment import data_folder
+from scripts.local.folders import data_folder
 from scripts.local.programs import ServiceFailed
 from scripts.local.terminal import unreachable
 from shared import database_url as urls

@@ -19,16 +19,10 @@ import redis
 
 from scripts.commands.migrate import migrate_and_fill, why_not
 from scripts.local.embedded import resolved_environment
-from scripts.local.environment import (
-    DEFAULT_DATA,
-    ROOT,
-    data_folder,
-    filling,
-    free_port,
-    private_folder,
-)
+from scripts.local.folders import DEFAULT_DATA, ROOT, data_folder, filling, private_folder
 from scripts.local.front_door import bind_problem, door_addresses, door_url, generated_secrets, readiness
 from scripts.local.occupied import Occupied, occupy
+from scripts.local.ports import free_port
 from scripts.local.processes import BEHIND_WEB, SMALL, ProcessManager
 from scripts.local.programs import ServiceFailed
 from scripts.local.telegram_relay import Relay

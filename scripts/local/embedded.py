@@ -22,18 +22,10 @@ import psycopg2
 import redis
 
 from scripts.local import leftovers
-from scripts.local.environment import (
-    announcement,
-    filling,
-    free_port,
-    local_settings,
-    private_folder,
-    provider_addresses,
-    running_services,
-    services_lock,
-    write_private,
-)
+from scripts.local.environment import announcement, local_settings, provider_addresses, running_services, services_lock
+from scripts.local.folders import filling, private_folder, write_private
 from scripts.local.occupied import Occupied, occupy
+from scripts.local.ports import free_port
 from scripts.local.programs import (
     ServiceFailed,
     as_postgres_user,

@@ -1,25 +1,18 @@
-"""What the scripts of one machine share: local settings, and the embedded services that another script runs."""
+"""The environment of a local system: settings that it generates, and those of the services that another script runs."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import shutil
-import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from scripts.local.folders import DEFAULT_DATA, chosen_data, data_folder, private_folder, write_private
 from scripts.local.occupied import is_occupied, what_holder_says
-from scripts.local.programs import ServiceFailed, give_to_postgres
 
-ROOT = Path(__file__).parents[2]
-DEFAULT_DATA = ROOT / ".local"
 #: Secrets of the front door, which a local system generates.
 DOOR_SECRETS = (
     "WHATSAPP_VERIFY_TOKEN",
@@ -38,48 +31,6 @@ PROVIDER_ADDRESSES = (
     "WHATSAPP_MEDIA_URL",
     "WHATSAPP_QR_SERVICE_URL",
 )
-
-
-def private_folder(path: Path) -> None:
-    """Makes a folder that only its owner can enter, and .local around it. Raises ServiceFailed."""
-    for folder in (DEFAULT_DATA, path):
-        if path.is_relative_to(folder):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                folder.chmod(0o700)
-                give_to_postgres(folder)
-            except OSError as problem:
-                reason = "a file stands there" if isinstance(problem, FileExistsError) else problem.strerror
-                raise ServiceFailed(
-                    f"{folder} cannot be a data folder: {reason}. Name another one in SWITCHBOARD_DATA, or in --data."
-                ) from None
-
-
-#: Errors of a file system that takes no more, or nothing.
-_NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-@contextmanager
-def filling(folder: Path) -> Iterator[None]:
-    """Names a data folder whose disk is full or read-only. Raises ServiceFailed."""
-    try:
-        yield
-    except OSError as problem:
-        # What shutil tells of many files has no number: (from, to, why) of each.
-        why = str(problem.args[0][0][-1]) if isinstance(problem, shutil.Error) else problem.strerror
-        if problem.errno not in _NOT_WRITABLE and not isinstance(problem, shutil.Error):
-            raise
-        raise ServiceFailed(
-            f"{folder} takes no more files: {why}. Make room on its disk, or name another one in SWITCHBOARD_DATA, or in --data."
-        ) from None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read, in one piece."""
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    new.replace(path)
 
 
 def local_settings(data_dir: Path) -> dict[str, str]:
@@ -104,43 +55,6 @@ def _door_secrets(key: str) -> dict[str, str]:
     return {**derived, "DASHBOARD_USER": "operator"}
 
 
-#: The marks of ports that this process was given.
-_reserved: list[socket.socket] = []
-
-
-def free_port(preferred: int = 0) -> int:
-    """This port of loopback, or another one if it is taken; 0 is any, which no other process is told meanwhile."""
-    while True:
-        port = _unused_port(preferred)
-        if port == preferred or _reserve(port):
-            return port
-        preferred = 0
-
-
-def _unused_port(preferred: int) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", preferred))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _reserve(port: int) -> bool:
-    """Whether the port is ours until this process ends: its user opens it later, and two test runs look at the same time."""
-    if sys.platform != "linux":  # no names that end with their process
-        return True
-    mark = socket.socket(socket.AF_UNIX)
-    try:
-        mark.bind(f"\0switchboard-port-{port}")
-    except OSError:
-        mark.close()
-        return False
-    _reserved.append(mark)
-    return True
-
-
 def running_services(data_dir: Path = DEFAULT_DATA) -> dict[str, str] | None:
     """The environment of the embedded services that another script is running, or None."""
     if not is_occupied(services_lock(data_dir)):
@@ -150,17 +64,6 @@ def running_services(data_dir: Path = DEFAULT_DATA) -> dict[str, str] | None:
     except (OSError, ValueError):
         return None
     return environment
-
-
-def chosen_data() -> Path | None:
-    """The data folder that SWITCHBOARD_DATA names: that of the scripts/server which commands are to find."""
-    folder = os.environ.get("SWITCHBOARD_DATA")
-    return Path(folder).resolve() if folder else None
-
-
-def data_folder(name: str = "") -> Path:
-    """Where a script keeps its data: in the folder that SWITCHBOARD_DATA names or in .local; `name`: in one of its own there."""
-    return (chosen_data() or DEFAULT_DATA) / name
 
 
 def server_address() -> str | None:

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.local.environment import free_port
+from scripts.local.ports import free_port
 from scripts.local.processes import parse_procfile
 from tests.builders import World
 from tests.settings import variables

@@ -20,9 +20,9 @@ import pytest
 import requests
 
 from scripts.commands import demo
-from scripts.local.environment import free_port
 from scripts.local.front_door import bind_problem, readiness
 from scripts.local.occupied import Occupied, is_occupied, occupy
+from scripts.local.ports import free_port
 from shared import db
 from tests.integration.front_door import FrontDoor
 from tests.waiting import until

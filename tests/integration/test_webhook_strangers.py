@@ -22,7 +22,7 @@ import pytest
 import requests
 from standardwebhooks import Webhook
 
-from scripts.local.environment import free_port
+from scripts.local.ports import free_port
 from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.webhooks import endpoints, signing

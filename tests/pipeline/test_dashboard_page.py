@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local.environment import free_port
+from scripts.local.ports import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared.broker.redis_broker import get_broker

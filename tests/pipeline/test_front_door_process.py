@@ -15,7 +15,7 @@ import psutil
 import pytest
 import requests
 
-from scripts.local.environment import free_port
+from scripts.local.ports import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from scripts.local.simulator.hooks import signed_by_meta

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from scripts.local.environment import free_port
+from scripts.local.ports import free_port
 from scripts.local.processes import ProcessManager
 from tests.builders import World
 from tests.pipeline.test_front_door_process import status

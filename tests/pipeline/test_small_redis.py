@@ -13,7 +13,7 @@ import pytest
 import redis
 import requests
 
-from scripts.local.environment import free_port
+from scripts.local.ports import free_port
 from scripts.local.processes import ProcessManager, parse_procfile
 from scripts.local.programs import redis_server
 from shared import config

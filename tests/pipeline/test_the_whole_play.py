@@ -21,7 +21,7 @@ import requests
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Keys
 
-from scripts.local.environment import free_port
+from scripts.local.ports import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from scripts.local.simulator.hooks import signed_by_meta

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local.environment import ROOT, free_port
+from scripts.local.folders import ROOT
+from scripts.local.ports import free_port
 from scripts.local.processes import parse_procfile
 from shared.config import ConfigError, host_of, read_settings
 from tests.settings import variables

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local import environment
+from scripts.local import environment, folders
 from scripts.local.occupied import occupy
 from scripts.local.programs import ServiceFailed, make_postgres_data, postgres_programs
 
@@ -49,9 +49,9 @@ def test_a_folder_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, comm
 
 def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path) -> None:
     said = f"{tmp_path} takes no more files: No space left on device. Make room"
-    with pytest.raises(ServiceFailed, match=said), environment.filling(tmp_path), open("/dev/full", "wb", buffering=0) as full:
+    with pytest.raises(ServiceFailed, match=said), folders.filling(tmp_path), open("/dev/full", "wb", buffering=0) as full:
         full.write(b"x")
-    with pytest.raises(ConnectionRefusedError), environment.filling(tmp_path):
+    with pytest.raises(ConnectionRefusedError), folders.filling(tmp_path):
         raise ConnectionRefusedError  # nothing that is the disk's fault
 
 
@@ -66,7 +66,7 @@ def test_half_a_database_folder_does_not_stand_in_its_place(tmp_path: Path, monk
 
     with monkeypatch.context() as disk:
         disk.setattr(shutil, "move", copy_half)
-        with pytest.raises(ServiceFailed, match="takes no more files"), environment.filling(tmp_path):
+        with pytest.raises(ServiceFailed, match="takes no more files"), folders.filling(tmp_path):
             make_postgres_data(data, postgres_programs(tmp_path) / "initdb")
     assert not data.exists()
     make_postgres_data(data, postgres_programs(tmp_path) / "initdb")
@@ -76,7 +76,7 @@ def test_half_a_database_folder_does_not_stand_in_its_place(tmp_path: Path, monk
 def test_the_demo_of_another_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWITCHBOARD_DATA", str(tmp_path))
     monkeypatch.setenv("REDIS_URL", "")
-    folder = environment.data_folder("demo")
+    folder = folders.data_folder("demo")
     folder.mkdir()
     environment.announcement(folder).write_text(json.dumps({"REDIS_URL": "redis://the-demo"}), encoding="utf-8")
     with occupy(environment.services_lock(folder)):

@@ -21,9 +21,11 @@ from scripts.commands.migrate import migrate_and_fill
 from scripts.local.bench.load import seed_tenants
 from scripts.local.bench.plot import Samples
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT, free_port, local_settings, private_folder
+from scripts.local.environment import local_settings
+from scripts.local.folders import ROOT, private_folder
 from scripts.local.front_door import wait_for_answer
 from scripts.local.leftovers import empty_folder
+from scripts.local.ports import free_port
 from scripts.local.processes import ProcessManager, into_file
 from scripts.local.programs import ServiceFailed
 from scripts.local.simulator.client import Simulator, settings_for

@@ -17,7 +17,7 @@ from scripts.local.bench.isolation import add_tenants
 from scripts.local.bench.modes import Run
 from scripts.local.bench.progress import progress
 from scripts.local.bench.rig import Rig, World, settle
-from scripts.local.environment import ROOT
+from scripts.local.folders import ROOT
 from scripts.local.simulator.client import Simulator
 from scripts.local.volume import fill
 from shared import db

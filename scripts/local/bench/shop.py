@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from scripts.local.bench.question_set import Base, Question
-from scripts.local.environment import ROOT
+from scripts.local.folders import ROOT
 from shared import db
 from shared.ai import embeddings, prompt, search
 from shared.ai.context import Context

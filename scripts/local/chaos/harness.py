@@ -25,7 +25,7 @@ from scripts.local.chaos.scenarios import Scenario
 from scripts.local.chaos.statuses import StatusReceiver
 from scripts.local.chaos.surroundings import Surroundings, add_door, add_others, put_before_servers
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT
+from scripts.local.folders import ROOT
 from scripts.local.leftovers import empty_folder
 from scripts.local.processes import ProcessManager, die_with_parent, into_file
 from scripts.local.simulator.client import Simulator

@@ -12,7 +12,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
 from scripts.local.embedded import Services
-from scripts.local.environment import free_port
+from scripts.local.ports import free_port
 from scripts.local.programs import as_postgres_user
 
 #: Seconds for it to listen after its start.

@@ -15,7 +15,8 @@ import redis
 from scripts.local.chaos.door import Door
 from scripts.local.chaos.pooler import PgBouncer
 from scripts.local.embedded import Services
-from scripts.local.environment import ROOT, free_port
+from scripts.local.folders import ROOT
+from scripts.local.ports import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.proxy import Proxy
 
