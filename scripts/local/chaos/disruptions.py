@@ -24,7 +24,7 @@ RECOVERY = 12.0
 
 @dataclass
 class Target:
-    """The system under test. `report` is called once for each injection, `progress` returns the answered share of the load.
+    """The system under test. `say` tells who watches, `progress` returns the answered share of the load.
 
     `workers` are the process types that run jobs.
     """
@@ -33,16 +33,22 @@ class Target:
     processes: ProcessManager
     workers: Sequence[str]
     choice: random.Random
-    report: Callable[[str], None]
-    stopping: threading.Event
+    say: Callable[[str], None]
     progress: Callable[[], float]
     outside: Outside
     around: Surroundings = field(default_factory=Surroundings)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    injections: list[str] = field(default_factory=list)
     shutdowns: list[float] = field(default_factory=list)
     #: When the last outage was over (Unix time); 0.0: there was none.
     over_at: float = 0.0
     #: What disruptions themselves found wrong.
     wrong: list[str] = field(default_factory=list)
+
+    def report(self, injection: str) -> None:
+        """Tells of an injection. Without any a run has shown nothing."""
+        self.injections.append(injection)
+        self.say(f"  {injection}")
 
     def over(self, what: str) -> None:
         """Reports the end of an outage: everything works again, at least for new connections."""

@@ -86,65 +86,77 @@ def _start_harness(scenario: Scenario, conditions: Conditions, say: Say) -> Iter
 
     The workers reach the servers through what the scenario puts before them, this process directly.
     """
-    data = conditions.data
-    empty_folder(data)
+    empty_folder(conditions.data)
     with ExitStack() as stack:
-        services = Services(data)
+        services = Services(conditions.data)
         services.start()
         stack.callback(services.stop)
         simulator = stack.enter_context(Simulator.start(seed=conditions.seed))
-        extra = {"AMBIGUOUS_SEND": conditions.ambiguous, "LOG_LEVEL": "WARNING", **TIMEOUTS, **scenario.settings}
-        environment = {**os.environ, **services.environment(), **simulator.environment(), **extra}
-        environment["PYTHONPATH"] = os.pathsep.join([str(POISON), str(ROOT)]) if scenario.poison_every else str(ROOT)
-        os.environ.update(environment)  # each scenario has new ports and keys
-        config.reset()
-        db.reset()
-        migrate(environment["DATABASE_URL"])
+        environment = _environment(scenario, conditions, {**services.environment(), **simulator.environment()})
+        _use(environment)
         seed_tenants(simulator.url)
         around = put_before_servers(scenario.setup, services, stack)
         environment |= around.settings
-        receiver = StatusReceiver() if conditions.statuses or scenario.statuses else None
-        if receiver:
-            stack.callback(receiver.stop)
-        outside = Outside(simulator, [*scenario.faults], receiver)
-        if scenario.watched:
-            stack.callback(OpenPages(conditions.messages, conditions.seed).stop)
-        on_line = into_file(data / "workers.log")
-        names = conditions.workers if conditions.small else [*conditions.workers, "maintenance"]
-        scheduler = [] if conditions.small else ["scheduler"]
-        processes = ProcessManager(ROOT / "Procfile", environment, ROOT, [*names, *scheduler], on_line)
-        processes.start()
-        stack.callback(processes.stop)
-        if scenario.setup.clock_offset:
-            add_others(around, environment, scenario.setup.clock_offset, names, on_line, stack)
-        if scenario.setup.door:
-            add_door(around, environment, on_line, stack)
+        outside = _start_outside(scenario, conditions, simulator, stack)
+        processes = _start_processes(scenario, conditions, environment, around, stack)
         say(f"{scenario.name}: {scenario.about}")
         yield Harness(services, simulator, outside, processes, environment, around)
 
 
+def _environment(scenario: Scenario, conditions: Conditions, addresses: dict[str, str]) -> dict[str, str]:
+    """That of a scenario's processes which reach the servers directly."""
+    path = [POISON, ROOT] if scenario.poison_every else [ROOT]
+    settings = {"AMBIGUOUS_SEND": conditions.ambiguous, "LOG_LEVEL": "WARNING", **TIMEOUTS, **scenario.settings}
+    return {**os.environ, **addresses, **settings, "PYTHONPATH": os.pathsep.join(map(str, path))}
+
+
+def _use(environment: dict[str, str]) -> None:
+    """Has this process use the services too, whose ports and keys are new in each scenario, and makes the tables."""
+    os.environ.update(environment)
+    config.reset()
+    db.reset()
+    migrate(environment["DATABASE_URL"])
+
+
+def _start_outside(scenario: Scenario, conditions: Conditions, simulator: Simulator, stack: ExitStack) -> Outside:
+    """The providers, who may report statuses, and the customers, who may look at their pages."""
+    receiver = StatusReceiver() if conditions.statuses or scenario.statuses else None
+    if receiver:
+        stack.callback(receiver.stop)
+    if scenario.watched:
+        stack.callback(OpenPages(conditions.messages, conditions.seed).stop)
+    return Outside(simulator, [*scenario.faults], receiver)
+
+
+def _start_processes(
+    scenario: Scenario, conditions: Conditions, environment: dict[str, str], around: Surroundings, stack: ExitStack
+) -> ProcessManager:
+    """The processes of the system, and those that the scenario wants beside them."""
+    on_line = into_file(conditions.data / "workers.log")
+    names = conditions.workers if conditions.small else [*conditions.workers, "maintenance"]
+    scheduler = [] if conditions.small else ["scheduler"]
+    processes = ProcessManager(ROOT / "Procfile", environment, ROOT, [*names, *scheduler], on_line)
+    processes.start()
+    stack.callback(processes.stop)
+    if scenario.setup.clock_offset:
+        add_others(around, environment, scenario.setup.clock_offset, names, on_line, stack)
+    if scenario.setup.door:
+        add_door(around, environment, on_line, stack)
+    return processes
+
+
 def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say) -> Audit:
     messages = conditions.messages
-    injections: list[str] = []
-    stopping = threading.Event()
-
-    def report(injection: str) -> None:
-        injections.append(injection)
-        say(f"  {injection}")
-
-    choice = random.Random(conditions.seed)
     target = Target(
         harness.services,
         harness.processes,
         conditions.workers,
-        choice,
-        report,
-        stopping,
+        random.Random(conditions.seed),
+        say,
         lambda: _answered() / messages,
         harness.outside,
         harness.around,
     )
-    threads = [threading.Thread(target=disruption, args=(target,), daemon=True) for disruption in scenario.disruptions]
     if harness.around.door:
         harness.around.door.wait_until_open()
     if scenario.prepare:
@@ -152,30 +164,38 @@ def _run(harness: Harness, scenario: Scenario, conditions: Conditions, say: Say)
     deadline = time.monotonic() + scenario.limit
     with _producing(harness, scenario, conditions) as producers:
         redis_copies = _pause_ai(harness, scenario.ai_pause, say) if scenario.ai_pause else 0
-        for thread in threads:
-            thread.start()
-        wrong = [*_wait_for_load(producers, messages, 0.9 if scenario.check is None else 0.0, deadline, say)]
-    stopping.set()
+        with _disrupted(target, scenario, deadline):
+            wrong = [*_wait_for_load(producers, messages, 0.9 if scenario.check is None else 0.0, deadline, say)]
+    wrong += _wait_until_idle(messages, scenario.limit, deadline)
+    return _judge(harness, scenario, target, messages, redis_copies, wrong)
+
+
+@contextmanager
+def _disrupted(target: Target, scenario: Scenario, deadline: float) -> Iterator[None]:
+    """The scenario's disruptions, each in a thread, for the length of the block."""
+    threads = [threading.Thread(target=disruption, args=(target,), daemon=True) for disruption in scenario.disruptions]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        target.stopping.set()
     for thread in threads:
         thread.join(max(1.0, deadline - time.monotonic()))
-    wrong += _wait_until_idle(messages, scenario.limit, deadline)
-    return _judge(harness, scenario, target, messages, len(injections), redis_copies, wrong)
 
 
-def _judge(
-    harness: Harness, scenario: Scenario, target: Target, messages: int, injections: int, redis_copies: int, wrong: list[str]
-) -> Audit:
+def _judge(harness: Harness, scenario: Scenario, target: Target, messages: int, redis_copies: int, wrong: list[str]) -> Audit:
     """What the load, the disruptions and the scenario's own checks found wrong, beside the audit of all rows."""
     result = audit(scenario, messages, harness.simulator.record(), target.over_at)
     result.wrong[:0] = wrong + target.wrong
     if scenario.check_record:
         result.wrong += scenario.check_record(harness.simulator.record())
     result.wrong += harness.around.door.wrong if harness.around.door else []
-    result.injections, result.redis_copies = injections, redis_copies
+    result.injections, result.redis_copies = len(target.injections), redis_copies
     result.longest_shutdown = max(target.shutdowns, default=0.0)
     if redis_copies:
         result.wrong.append(f"Redis held {redis_copies} jobs twice")
-    if scenario.disruptions and not injections:
+    if scenario.disruptions and not target.injections:
         result.wrong.append("nothing was disrupted: the load was answered before; take more --messages")
     # In the other scenarios a worker may be frozen or dead when its SIGTERM comes.
     if scenario.disruptions == (deploy,) and result.longest_shutdown >= PLATFORM_GRACE:
