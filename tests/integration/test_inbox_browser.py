@@ -75,6 +75,27 @@ def test_who_goes_by_keys_keeps_the_place(browser: Browser, site: Site, world: W
     browser.until("document.activeElement.id === 'main'")  # the button is gone; the content is where it was
 
 
+def test_who_takes_with_the_mouse_writes_next_and_presses_no_keys(browser: Browser, site: Site, world: World) -> None:
+    world.say()
+    world.drain()
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    browser.run("addEventListener('beforeunload', () => dispatchEvent(new Event('gone')), {once: true})")
+    leaving = "'He'.split('').forEach(key => document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true})))"
+    browser.run(f"addEventListener('gone', () => {{ {leaving} }})")  # whoever writes before the next page is there
+    take = browser.driver.find_element("css selector", "[data-key=t]")
+    take.click()
+    until_shown(browser, ".owner-text", "You have this conversation.")
+    browser.until("document.activeElement.id === 'reply'")
+    browser.type("llo")
+    browser.until("document.getElementById('reply').value === 'Hello'")
+    assert conversation()["owner"] == "person", "e would have closed it"
+    browser.open(browser.driver.current_url)
+    browser.until("document.readyState === 'complete' && document.getElementById('reply').value === 'Hello'")
+    assert focused(browser) != "reply", "only who has just taken it"
+    assert browser.texts(".composer-kind kbd") == ["r", "n"]
+
+
 def test_days_and_times_of_a_conversation_are_the_readers(browser: Browser, site: Site, world: World) -> None:
     for number, written in enumerate(("2026-11-26 22:30Z", "2026-11-26 23:30Z", "2026-11-27 00:30Z"), 1):
         message = world.say(f"Message {number}")

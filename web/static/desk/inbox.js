@@ -136,6 +136,15 @@
     text.placeholder = kind() === "note" ? text.dataset.forNote : text.dataset.forMessage;
   }
   grow();
+  // Who takes a conversation with the mouse writes next, and the first letters must not press keys. Who goes by keys goes on by keys.
+  const TAKEN = "desk taken";
+  document.addEventListener("click", event => {
+    if (event.detail && event.target.closest(".owner-bar [data-key=t]")) sessionStorage.setItem(TAKEN, place);
+  });
+  if (sessionStorage.getItem(TAKEN) === place && thread.querySelector(`[data-assigned="${document.body.dataset.user}"]`)) {
+    text.focus({ preventScroll: true });
+  }
+  sessionStorage.removeItem(TAKEN);
   composer.addEventListener("change", () => { keep(); grow(); text.focus(); });
   deskKeys.add("n", composer.dataset.note, () => {
     kinds.value = "note";

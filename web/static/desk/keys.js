@@ -107,7 +107,7 @@ const deskKeys = (() => {
   function takeUp() {
     const keys = sessionStorage.getItem(NEXT) ?? "";
     sessionStorage.removeItem(NEXT);
-    for (const key of keys) leaving ? leaveToNext(key) : type(key);
+    for (const key of keys) leaving ? leaveToNext(key) : write(key) || type(key);
   }
 
   function hear(event) {
@@ -123,11 +123,16 @@ const deskKeys = (() => {
   }
   // Who was writing when a form loaded the page anew goes on, and presses none of the page's keys.
   function hearEarly(event) {
+    if (isWriting(event.target) || !document.activeElement.matches("textarea")) { hear(event); return; }
+    if (event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey) write(event.key);
+  }
+  // Writes a letter where the page has put the focus; says whether that is a text.
+  function write(key) {
     const field = document.activeElement;
-    if (isWriting(event.target) || !field.matches("textarea")) { hear(event); return; }
-    if (event.key.length !== 1 || event.ctrlKey || event.metaKey || event.altKey) return;
-    field.setRangeText(event.key, field.selectionStart, field.selectionEnd, "end");
+    if (!field.matches("textarea")) return false;
+    field.setRangeText(key, field.selectionStart, field.selectionEnd, "end");
     field.dispatchEvent(new Event("input", { bubbles: true }));
+    return true;
   }
   document.addEventListener("keydown", hear);
   document.addEventListener("pointerdown", () => { last = ""; });
