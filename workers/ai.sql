@@ -62,7 +62,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                 from whatsapp_qr_session where chatbot_id = chatbot.id and active and state <> 'disconnected')
             when question.channel = 'telegram' then (
                 select jsonb_build_object('account', bot_id, 'secret', token,
-                    'chat_id', coalesce(question.address, conversation.external_user_id))
+                    'chat_id', coalesce(question.address, conversation.external_user_id), 'topic', question.metadata -> 'topic')
                 from telegram_bot where chatbot_id = chatbot.id and active)
             end as typing,
         -- Whether a page shows the conversation now, and the reply while it is written.

@@ -40,9 +40,9 @@ def send(job: Job) -> None:
 
 def _send_parts(message: OutboundMessage, token: str) -> str:
     """A text too long for Telegram leaves in parts, one after another; the last has the buttons, and its id is the message's."""
-    choices = choices_in(message.data)
+    choices, topic = choices_in(message.data), message.sender["topic"]
     *earlier, last = parts(text_with(to_plain(message.content), choices), MAX_TEXT)
     for number, part in enumerate(earlier[message.parts_sent :], message.parts_sent + 1):
-        send_text(token, message.recipient, part)
+        send_text(token, message.recipient, part, topic=topic)
         sending.keep_parts_sent(message, number)
-    return send_text(token, message.recipient, last, choices)
+    return send_text(token, message.recipient, last, choices, topic)

@@ -1,8 +1,12 @@
 -- name: claim
--- The job, the reply that it is to send, and the bot that it leaves from.
+-- The job, the reply that it is to send, and the bot that it leaves from, with the topic of what is answered, or of what the
+-- customer wrote last.
 select (claimed.job).*, (select to_jsonb(reply) from (
     select message.content, claimed.status, message.external_id, coalesce(message.address, conversation.external_user_id) as recipient,
-        to_jsonb(bot) as sender, coalesce((message.metadata ->> 'parts_sent')::integer, 0) as parts_sent,
+        to_jsonb(bot) || jsonb_build_object('topic', (
+            select metadata -> 'topic' from message asked
+            where asked.conversation_id = message.conversation_id and asked.role = 'user' and asked.id = coalesce(message.reply_to, asked.id)
+            order by asked.id desc limit 1)) as sender, coalesce((message.metadata ->> 'parts_sent')::integer, 0) as parts_sent,
         message.metadata ? 'source' as by_person, message.data,
         channel_health_v1('telegram', message.chatbot_id) as health,
         claimed.has_moved

@@ -23,6 +23,7 @@ from shared.db import credentials
 from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure
 from shared.models import TelegramBot
+from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_commands import run
 from tests.site import serving
@@ -68,6 +69,25 @@ def test_a_message_is_answered_once(door: FrontDoor, simulator: Simulator) -> No
     assert (call["key"], "two days" in call["text"]) == ("42", True)
     [reply] = door.world.messages(role="assistant")
     assert (reply["status"], reply["external_id"]) == ("SENT", call["answered_id"])
+
+
+@pytest.mark.usefixtures("bot")
+def test_a_topic_is_answered_in_it_by_the_bot_and_by_a_person(door: FrontDoor, simulator: Simulator) -> None:
+    post(door, message("When do you open?", 6))
+    door.world.drain()
+    post(door, message(number=7, message_thread_id=3, is_topic_message=True))
+    door.world.drain()
+    agent = Visitor(door.app, person("agent", door.world.customer))
+    page = f"/desk/c/{door.world.customer}/conversations/{door.world.messages()[0]['conversation_id']}/messages"
+    agent.post(page, kind="message", content="Emma here.")
+    door.world.drain()
+    assert [call["topic"] for call in sent(simulator)] == [None, 3, 3]
+    gone = {"ok": False, "error_code": 400, "description": "Bad Request: message thread not found"}
+    simulator.faults([{"kind": "telegram", "fault": "status", "status": 400, "body": gone, "match": "message_thread_id"}])
+    agent.post(page, kind="message", content="The topic is gone.")
+    door.world.drain()
+    assert [row["status"] for row in door.world.messages(role="assistant")] == ["SENT"] * 4
+    assert sent(simulator)[-1]["topic"] is None
 
 
 @pytest.mark.usefixtures("bot")

@@ -195,11 +195,27 @@ def test_words_that_are_not_in_the_text(content: dict[str, Any], words: str, quo
 
 @pytest.mark.parametrize("content", [
     {"paid_media": {"star_count": 5}}, {"story": {"id": 1}}, {"game": {"title": "Snake"}}, {"giveaway": {"winner_count": 2}},
-    {"giveaway_winners": {"winner_count": 2}},
+    {"giveaway_winners": {"winner_count": 2}}, {"users_shared": {"request_id": 1, "users": [{"user_id": 9}]}},
+    {"chat_shared": {"request_id": 1, "chat_id": -5}},
 ])  # fmt: skip
 def test_what_no_model_can_read_is_answered_politely(content: dict[str, Any]) -> None:
     item = read(**content)
     assert item.metadata["unsupported"] == next(iter(content))
+
+
+@pytest.mark.parametrize("name", ["gift", "unique_gift", "successful_payment", "refunded_payment"])
+def test_people_see_what_was_given_and_nobody_has_to_answer(name: str) -> None:
+    item = read(**{name: {"total_amount": 500, "currency": "EUR"}})
+    assert (item.content, item.kind, "unsupported" in item.metadata) == (f"[{name}]", Kind.SYSTEM, False)
+
+
+def test_a_message_of_a_topic_says_which() -> None:
+    assert read(text="hi", message_thread_id=3, is_topic_message=True).metadata["topic"] == 3
+    assert "topic" not in read(text="hi", message_thread_id=3).metadata, "that is a reply"
+    pressed = {"message_id": 8, "chat": {"id": 42, "type": "private"}, "message_thread_id": 3, "is_topic_message": True}
+    item = item_of({"callback_query": {"id": "q1", "from": ANA, "message": pressed, "data": "n"}})
+    assert isinstance(item, InboundMessage)
+    assert item.metadata["topic"] == 3
 
 
 def test_a_place_that_moves_is_told_once() -> None:

@@ -39,6 +39,8 @@ class Reply:
     text: str = ""
     answered_id: str = ""
     callback_data: str = ""
+    #: Of Telegram's private chats.
+    topic: int | None = None
     sender: str = ""
     #: What it costs.
     tokens: int = 0

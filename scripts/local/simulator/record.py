@@ -29,6 +29,7 @@ class Record:
             "path": request.path,
             "key": reply.key,
             "callback_data": reply.callback_data,
+            "topic": reply.topic,
             "answered_id": reply.answered_id,
             "status": reply.status,
             "accepted": accepted,

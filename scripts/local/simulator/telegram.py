@@ -54,7 +54,7 @@ def _refused(status: int, description: str, **parameters: Any) -> Reply:
 def _send(bot: str, sent: dict[str, Any]) -> Reply:
     chat, text = str(sent.get("chat_id", "")), str(sent.get("text", ""))
     reply = _refusal(chat, text) or _sent(bot, chat, text, sent)
-    reply.key, reply.text = chat, text
+    reply.key, reply.text, reply.topic = chat, text, sent.get("message_thread_id")
     return reply
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.channels.choices import Choice, numbered
 from shared.channels.inbound import get_path
-from shared.channels.telegram.api import call, result_of
+from shared.channels.telegram.api import call, description_of, result_of
 from shared.channels.telegram.contents import message_id
 from shared.channels.telegram.errors import classify_error
 
@@ -30,15 +30,18 @@ def has_buttons(choices: Sequence[Choice]) -> bool:
     return all(len(choice.id.encode()) <= MAX_BUTTON_ID for choice in choices)
 
 
-def send_text(token: str, chat_id: str, text: str, choices: Sequence[Choice] = ()) -> str:
-    """Sends a text of up to MAX_TEXT, with a button for each choice; returns our id of the message.
+def send_text(token: str, chat_id: str, text: str, choices: Sequence[Choice] = (), topic: int | None = None) -> str:
+    """Sends a text of up to MAX_TEXT, with a button for each choice; returns our id of the message. `topic`: that of a private
+    chat; where it is gone, the chat itself gets the text.
 
     Raises what `outcomes.error_of` gives, and what shared.http raises.
     """
     body: dict[str, Any] = {"chat_id": chat_id, "text": text, "link_preview_options": {"is_disabled": True}}
     if choices and has_buttons(choices):
         body["reply_markup"] = {"inline_keyboard": [[{"text": one.title, "callback_data": one.id}] for one in choices]}
-    answer = call(token, "sendMessage", body)
+    answer = call(token, "sendMessage", body if topic is None else {**body, "message_thread_id": topic})
+    if topic is not None and answer.status == 400 and "thread not found" in description_of(answer).lower():
+        answer = call(token, "sendMessage", body)
     if not answer.ok:
         raise classify_error(answer)
     number = get_path(result_of(answer), "message_id")

@@ -17,6 +17,7 @@ from shared.errors import OutsideFailure
 def begin(target: Mapping[str, Any]) -> None:
     """Shows that the bot types. Raises what shared.http raises, OutsideFailure."""
     token = decrypt(target["secret"], f"Telegram bot {target['account']}")
-    answer = call(token, "sendChatAction", {"chat_id": target["chat_id"], "action": "typing"}, TIMEOUT)
+    topic = {"message_thread_id": target["topic"]} if target.get("topic") else {}
+    answer = call(token, "sendChatAction", {"chat_id": target["chat_id"], "action": "typing", **topic}, TIMEOUT)
     if not answer.ok:
         raise OutsideFailure(f"Telegram: HTTP {answer.status}")

@@ -34,8 +34,10 @@ ALLOWED = ("message", "edited_message", "callback_query", "message_reaction")
 #: Members whose message somebody wrote; all others are news of the chat, and nobody waits for an answer to those.
 _WRITTEN = (
     *("text", "photo", *FILES, "location", "venue", "contact", "poll", "caption", "dice", "checklist", "paid_media", "story"),
-    *("game", "web_app_data", "rich_message", "invoice", "giveaway", "giveaway_winners"),
+    *("game", "web_app_data", "rich_message", "invoice", "giveaway", "giveaway_winners", "users_shared", "chat_shared"),
 )
+#: What people see and nobody is asked to answer, unless it has words.
+_GIVEN = ("gift", "unique_gift", "successful_payment", "refunded_payment")
 #: A command: /start, /order_status 4711, /help@tea_bot. Nothing else begins like one: "/etc/hosts" is a text.
 _COMMAND = re.compile(r"/([a-z0-9_]{1,32})(?:@\w+)?((?:\s.*)?)", re.I | re.S | re.ASCII)
 #: Commands of somebody who wants to hear no more; a person sees them, and the bot is silent until the next message.
@@ -76,7 +78,7 @@ def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
     chat_id, number = integer(get_path(message, "chat", "id")), integer(message.get("message_id"))
     if chat_id is None or number is None:
         return MalformedItem(raw=body, reason="A message has no chat.id or message_id.")
-    kind = next((name for name in _WRITTEN if message.get(name)), "gift" if get_text(message, "gift", "text") else "")
+    kind = next((name for name in (*_WRITTEN, *_GIVEN) if message.get(name)), "")
     if not _is_private(message) or not kind:
         return IgnoredItem(raw=body)
     data, media = data_of(message), media_of(message)
@@ -84,20 +86,27 @@ def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
     if command == "start" and argument:
         data["referral"] = {"source_type": "link", "source_id": argument}
     words = in_words(data, _command_words(command, argument) or words_of(message))
-    metadata = {"profile_name": name_of(message.get("from"))}
-    if not words or media:
+    metadata = {"profile_name": name_of(message.get("from")), "topic": _topic(message)}
+    is_silent = command in _NOT_ANSWERED or (kind in _GIVEN and not words)
+    if (not words or media) and not is_silent:
         metadata["attachment" if words else "unsupported"] = kind
     return InboundMessage(
         raw=body,
         external_user_id=str(chat_id),
         external_id=message_id(chat_id, number),
         content=words or f"[{kind}]",
-        kind=Kind.SYSTEM if command in _NOT_ANSWERED else Kind.MEDIA if media else kind_of(data),
+        kind=Kind.SYSTEM if is_silent else Kind.MEDIA if media else kind_of(data),
         data=data,
         media=media,
         sent_at=get_time(message.get("edit_date") or message.get("date")),
         metadata={name: value for name, value in metadata.items() if value},
     )
+
+
+def _topic(message: Any) -> int | None:
+    """The topic of a private chat in which it was written; replies go there as well (workers/telegram.sql)."""
+    is_in_one = get_path(message, "is_topic_message") is True
+    return integer(get_path(message, "message_thread_id")) if is_in_one else None
 
 
 def _command(message: dict[str, Any]) -> tuple[str, str]:
@@ -136,6 +145,7 @@ def _pressed(body: dict[str, Any]) -> InboundItem:
     choice = {name: value for name, value in {"id": data, "title": _title(query, data)}.items() if value}
     number = get_path(query, "message", "message_id")
     quoted = {"quoted": {"id": message_id(chat_id, number)}} if isinstance(number, int) else {}
+    metadata = {"profile_name": name_of(query.get("from")), "topic": _topic(query.get("message"))}
     return InboundMessage(
         raw=body,
         external_user_id=str(chat_id),
@@ -143,7 +153,7 @@ def _pressed(body: dict[str, Any]) -> InboundItem:
         content=in_words({"choice": choice}),
         kind=Kind.CHOICE,
         data={"choice": choice, **quoted},
-        metadata={"profile_name": name} if (name := name_of(query.get("from"))) else {},
+        metadata={name: value for name, value in metadata.items() if value},
     )
 
 
