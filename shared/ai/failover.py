@@ -17,7 +17,7 @@ from typing import Any
 
 from shared.ai import patience
 from shared.ai.completion import Completion
-from shared.ai.failures import ContextTooLong, NotAnswered, ProviderError, Throttled
+from shared.ai.failures import ContextTooLong, KeyRefused, NotAnswered, ProviderError, Throttled
 from shared.ai.provider import Provider
 from shared.budgets.meter import Unaffordable
 from shared.config import host_of, settings
@@ -38,6 +38,8 @@ FAILURES_UNTIL_PAUSE = 3
 PAUSE, LONGEST_PAUSE = 5.0, 60.0
 #: Services that are remembered; beyond that all are asked again.
 MOST_SERVICES = 4096
+#: Whose key was refused, for whoever has to replace it.
+_OWN_KEY, _PLATFORMS_KEY = "the chatbot's own key was refused", "the platform's key (OPENAI_API_KEY) was refused"
 #: Why there is no answer of one provider; a PermanentError: its key cannot be had.
 Failure = NotAnswered | PermanentError | NoRoom
 
@@ -282,6 +284,8 @@ def _of_one(candidate: Candidate, failure: Failure, tried_for: float) -> Excepti
         outcome.__cause__ = failure
     else:
         outcome = failure
+    if isinstance(outcome, KeyRefused):
+        outcome.args = (f"{outcome}; {_PLATFORMS_KEY if candidate.base_url is None else _OWN_KEY}",)
     _blame_owner(outcome, candidate)
     return outcome
 

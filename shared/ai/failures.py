@@ -55,6 +55,10 @@ class Refusal(NotAnswered, PermanentRefusal):
     """The provider will never answer, by its own state: its key, quota, model or address."""
 
 
+class KeyRefused(Refusal):
+    """The provider does not take the key (401)."""
+
+
 class RequestRefused(Refusal):
     """The request will never be answered: other providers would refuse it as well."""
 

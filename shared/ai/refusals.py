@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.ai.failures import TOO_FEW_TOKENS, ContextTooLong, NotAnswered, ProviderError, Refusal, RequestRefused, Throttled
+from shared.ai.failures import TOO_FEW_TOKENS, ContextTooLong, KeyRefused, NotAnswered, ProviderError, Refusal, RequestRefused, Throttled
 from shared.ai.waits import wait_of
 from shared.ai.wordings import (
     ABOUT_THE_PROVIDER,
@@ -139,6 +139,8 @@ def failure_of(complaint: Complaint) -> NotAnswered:
         failure = ProviderError(reason, words)
         failure.may_be_charged = False
         return failure
+    if status == 401:
+        return KeyRefused(reason, words)
     is_about_the_request = status in _ABOUT_THE_REQUEST and not ABOUT_THE_PROVIDER.search(text)
     return RequestRefused(reason, words) if is_about_the_request else Refusal(reason, words)
 

@@ -244,6 +244,17 @@ def test_when_all_fail_the_job_does_what_the_most_hopeful_of_them_asks_for(
     assert all(provider.url[7:-3] in job["last_error"] for provider in providers), "the operator sees what each of them did"
 
 
+def test_a_refused_key_is_called_the_platforms_or_the_chatbots_own(world: World, serve: Serve) -> None:
+    world.simulator.faults([{"kind": "ai", "fault": "bad_key"}])
+    own = Provider(serve, THEIR_FAULT["bad key"])
+    for first, *others in ([None], [own.url], [own.url, None]):
+        assert ask(world, chain(world, first, *others)) == {}
+    platforms, chatbots, both = (job["last_error"] for job in world.jobs(queue="ai-processing"))
+    assert platforms.endswith("; the platform's key (OPENAI_API_KEY) was refused")
+    assert chatbots.endswith("; the chatbot's own key was refused")
+    assert [key in both for key in ("the platform's key", "the chatbot's own key")] == [True, True]
+
+
 def test_a_provider_that_keeps_failing_is_asked_last_until_it_is_back(
     world: World, serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,14 @@ def test_each_reason_of_a_job_has_its_german(root: Path) -> None:
             "NoAnswer: AI provider: no answer: api.example did not answer in 30 s",
             "KI-Anbieter: keine Antwort: api.example hat in 30 s",
         ),
+        (
+            "Refusal: AI provider: HTTP 401; the platform's key (OPENAI_API_KEY) was refused",
+            "KI-Anbieter: HTTP 401; der Schlüssel der Plattform (OPENAI_API_KEY)",
+        ),
+        (
+            "KeyRefused: AI provider: HTTP 401 invalid_api_key; the chatbot's own key was refused",
+            "KI-Anbieter: HTTP 401 invalid_api_key; der eigene Schlüssel des Chatbots",
+        ),
         ("the account sends too fast; still so after 604800 s", "das Konto sendet zu schnell; nach 604800 s noch immer"),
         ("ConnectFailed: shop.example cannot be reached: DNS knows no address for it", "shop.example ist nicht erreichbar: DNS"),
         ("ConnectFailed: shop.example cannot be reached: DNS did not answer", "shop.example ist nicht erreichbar: DNS"),

@@ -24,6 +24,8 @@ _SAID = (
     _l("%(why)s; still so after %(number)s s"),
     _l("%(why)s; it asks for %(asked)s s, and %(number)s s are left of %(setting)s"),
     _l("%(why)s; %(number)s s are left of %(setting)s"),
+    _l("%(why)s; the chatbot's own key was refused"),
+    _l("%(why)s; the platform's key (OPENAI_API_KEY) was refused"),
     _l("AI provider: %(why)s"),
     _l("transcription: %(why)s"),
     _l("embeddings: %(why)s"),
