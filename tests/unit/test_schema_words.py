@@ -166,10 +166,13 @@ def _leaves(messages: Any) -> Iterator[Any]:
         ("must not be empty (got '')", "darf nicht leer sein (angegeben: '')"),
         (
             "number 2, model: must have at most 20,000 characters (got a text of 30000 characters)",
-            "Nummer 2, model: darf höchstens 20.000 Zeichen haben (angegeben: ein Text von 30000 Zeichen)",
+            "Nummer 2, model: darf höchstens 20.000 Zeichen haben (angegeben: 30.000 Zeichen)",
         ),
         ("must be a number from 0 to 1e+06 (got '(got 7)')", "muss eine Zahl von 0 bis 1.000.000 sein (angegeben: '(got 7)')"),
-        ("Missing data for required field (got nothing)", "fehlt (angegeben: nichts)"),
+        ("Missing data for required field (got nothing)", "fehlt"),
+        ("must be one of a, b (got a text)", "muss eins davon sein: a, b"),
+        ("must be a time zone, such as Europe/Berlin (got a text of 13 characters)", "muss eine Zeitzone sein, etwa Europe/Berlin"),
+        ("must name at most 50 sites (got a list of 200)", "darf höchstens 50 Websites nennen (angegeben: 200)"),
         ("something else", "something else"),
     ],
 )

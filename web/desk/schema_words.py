@@ -95,8 +95,10 @@ _SAID = (
     _l("must be a URL like https://shop.example/hook; its port must be a number from 1 to 65535"),
     _l("must be a URL like https://shop.example/hook; its host is malformed"),
 )
-#: What was given, as shared/payloads.py names it; anything else is the value itself.
-_GIVEN = (_l("a text"), _l("a text of %(count)s characters"), _l("a list of %(count)s"), _l("an object"), _l("nothing"))
+#: What was given, as shared/payloads.py names it; anything else is the value itself. Whoever filled in a form knows that it was a
+#: text, or nothing; how long it was helps where that is the problem.
+_UNTOLD = ("a text", "an object", "nothing", "")
+_LENGTH, _COUNT = re.compile(r"a text of (\d+) characters"), re.compile(r"a list of (\d+)")
 #: What may stand before a text: the place of the wrong value in a list or an object, as in "number 2, model: ".
 _WHERE = r"(?P<place>.*?: )?"
 _PLACE = re.compile(r"number (\d+)")
@@ -123,14 +125,16 @@ def translated(text: str) -> str:
             values = match.groupdict()
             place = _PLACE.sub(lambda found: gettext("number %(number)s", number=found[1]), values.pop("place") or "")
             words = place + gettext(known, **{name: _written(value) for name, value in values.items()})
-            return f"{words} ({_given(given)})" if given else words
+            what = _given(given, "characters" in known or "length" in known)
+            return f"{words} ({what})" if what else words
     return text
 
 
-def _given(given: str) -> str:
-    matches = ((pattern.fullmatch(given), known) for pattern, known in patterns_of(_GIVEN))
-    what = next((gettext(known, **match.groupdict()) for match, known in matches if match), given)
-    return str(gettext("given: %(what)s", what=what))
+def _given(given: str, is_about_length: bool) -> str:
+    if length := _LENGTH.fullmatch(given):
+        return str(gettext("given: %(count)s characters", count=_written(length[1]))) if is_about_length else ""
+    count = _COUNT.fullmatch(given)
+    return "" if given in _UNTOLD else str(gettext("given: %(what)s", what=_written(count[1]) if count else given))
 
 
 def _written(value: str) -> str:
