@@ -92,6 +92,11 @@ def count(where: Filter, most: int | None = None) -> int:
     return int(db.scalar(meant.select_from(fn.count(meant.c.id))))
 
 
+def count_repeatable(most: int) -> int:
+    """How many open ones are an operator's to repeat; of more than `most`, so many. Imports and files are their owners' to repeat."""
+    return int(queries["count_repeatable"].scalar(most=most))
+
+
 def page(where: Filter, limit: int, before: int | None = None, include_unknown: bool = False) -> list[dict[str, Any]]:
     """The newest that are meant, with the names of those whom they concern; `before`: the last id of the page before.
 

@@ -13,6 +13,14 @@ from dead_letter letter
 where state = 'open' and customer_id is not distinct from coalesce(:customer_id, customer_id)
 group by queue, channel, error_code order by max(failed_at) desc limit 100
 
+-- name: count_repeatable(most)
+-- Open ones of stages that a replay repeats, as dead_letter_verdict_v1 has them; up to `most`.
+select count(*) from (
+    select from dead_letter where state = 'open' and (
+        queue in ('incoming-messages', 'ai-processing', 'outgoing-messages', 'webhook-delivery')
+        or queue in (select send_queue from channel))
+    limit :most) letters
+
 -- name: failing_endpoints
 -- Those of which events are delivered again by themselves: nothing of them is given up yet.
 select endpoint.id, endpoint.url, endpoint.customer_id, customer.name as customer, count(*) as events, min(event.created_at) as first_at,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from peewee import fn
 
 from scripts.commands import jobs
 from scripts.local.simulator.client import Simulator
@@ -17,8 +18,10 @@ from shared.channels import health
 from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.outcomes import Reason
 from shared.channels.registry import channel
+from shared.models import DeadLetter
 from shared.operations import bulk_actions, criteria, dead_letters, replays
 from shared.operations.dead_letters import Filter
+from shared.queues import Queue
 from tests.builders import World, prune
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.test_front_door_commands import run
@@ -80,6 +83,21 @@ def test_failures_are_grouped_by_cause_and_one_cause_is_replayed(world: World, s
     again = replays.begin(where, "ops@example.com")
     assert run_to_end(again) == {}
     assert dead_letters.count(Filter(queue="incoming-messages")) == 1, "another cause is left alone"
+
+
+def test_the_overview_counts_what_an_operator_can_repeat(world: World) -> None:
+    for number, queue in enumerate(Queue, 1):
+        values = {"job_id": number, "queue": queue, "error_code": "other", "error": "Error: x", "attempts": 1}
+        db.rows(DeadLetter.insert(**values, customer=world.customer, outcome_unknown=False, began_at=fn.now()))
+    repeatable = [group["queue"] for group in dead_letters.groups() if group["is_repeatable"]]
+    assert set(Queue) - set(repeatable) == {Queue.MEDIA, Queue.KNOWLEDGE_IMPORT, Queue.KNOWLEDGE_EMBEDDING}
+    operator = Visitor(create_app(), person("operator", None))
+    assert f"<b>{len(repeatable)}</b><span>open failures</span>" in operator.get("/desk/operate/").text
+    own, others = operator.get("/desk/operate/failures").text.split("Repeated by the businesses themselves")
+    assert (own.count('class="reason"'), own.count("Replay …")) == (len(repeatable),) * 2
+    assert (others.count('class="reason"'), others.count("Replay …")) == (3, 0)
+    db.rows(DeadLetter.delete().where(DeadLetter.queue != Queue.AI))
+    assert "<b>1</b><span>open failure</span>" in operator.get("/desk/operate/").text
 
 
 def test_each_that_is_left_out_has_its_reason(world: World, simulator: Simulator) -> None:

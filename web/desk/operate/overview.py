@@ -15,7 +15,6 @@ from shared.jobs import scheduled
 from shared.jobs.sweep import swept_ago
 from shared.models import Customer
 from shared.operations import dead_letters, overview, pauses
-from shared.operations.dead_letters import Filter
 from shared.queues import Queue
 from web.desk import charts, desk
 from web.desk.access import allowed
@@ -40,7 +39,7 @@ def overview_page() -> Response:
         down=down_accounts(),
         tenants=overview.tenants(),
         pauses=pauses.overview(),
-        failures=dead_letters.count(Filter(), COUNTED + 1),
+        failures=dead_letters.count_repeatable(COUNTED + 1),
         is_new=db.row(Customer.select(Customer.id).limit(1)) is None,
         words=words,
     )
