@@ -10,6 +10,7 @@ from peewee import fn
 from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
+from shared.inbox.numbers import part
 from shared.models import Chatbot, Contact, ContactIdentity
 from shared.privacy import erasure, export, retention
 from shared.teaching.fields import Refused
@@ -24,7 +25,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/contacts", description=__doc__)
     commands = parser.add_subparsers(required=True)
     find = commands.add_parser("find", help="contacts by a name that a channel has for them: a phone number, a user id")
-    find.add_argument("name", help="a part of it is enough; a phone number without +")
+    find.add_argument("name", help="a part of it is enough, and a phone number as people write it")
     find.set_defaults(run=_find)
     for name, run, about in (
         ("export", _export, "prints all that is known of a contact, as JSON"),
@@ -44,7 +45,7 @@ def _arguments() -> argparse.Namespace:
 
 def _find(arguments: argparse.Namespace) -> int:
     names = fn.STRING_AGG(ContactIdentity.name, ", ").alias("names")
-    named = ContactIdentity.select(ContactIdentity.contact).where(ContactIdentity.name.contains(arguments.name))
+    named = ContactIdentity.select(ContactIdentity.contact).where(ContactIdentity.name.contains(part(arguments.name)))
     contacts = (
         Contact.select(Contact.id, Chatbot.customer, Contact.chatbot, Contact.created_at, names)
         .join(Chatbot)

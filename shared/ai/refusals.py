@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.ai.failures import TOO_FEW_TOKENS, ContextTooLong, KeyRefused, NotAnswered, ProviderError, Refusal, RequestRefused, Throttled
+from shared.ai.failures import (
+    TOO_FEW_TOKENS,
+    ContextTooLong,
+    KeyRefused,
+    NotAnswered,
+    ProviderError,
+    Refusal,
+    RequestRefused,
+    Throttled,
+)
 from shared.ai.waits import wait_of
 from shared.ai.wordings import (
     ABOUT_THE_PROVIDER,

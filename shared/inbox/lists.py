@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 from shared.db import sql
+from shared.inbox import numbers
 from shared.payloads import MAX_ROW_ID
 
 queries = sql.load(__file__)
@@ -115,18 +116,13 @@ def _sought(search: str, wanted: Filter) -> dict[str, Any]:
     Whoever sees names and texts masked has to give a whole name or number: by its parts they would find it out, letter by letter.
     """
     some = "%" if wanted.finds_texts else ""
-    ranges = [*_numbers(search, _BEHIND if wanted.finds_texts else "\x01"), *_visitors(wanted.visitor)]
+    behind = _BEHIND if wanted.finds_texts else "\x01"
+    ranges = [*((number, number + behind) for number in numbers.beginnings(search)), *_visitors(wanted.visitor)]
     return {
         "pattern": f"{some}{_escaped(search)}{some}",
         "names_from": [begins for begins, _ends in ranges],
         "names_to": [ends for _begins, ends in ranges],
     }
-
-
-def _numbers(search: str, behind: str) -> Iterator[tuple[str, str]]:
-    number = re.sub(r"[\s+()/-]", "", search)
-    if number.isdigit() and len(number) >= 4:
-        yield number, number + behind
 
 
 def _visitors(begins: str) -> Iterator[tuple[str, str]]:

@@ -93,7 +93,7 @@ def count(where: Filter, most: int | None = None) -> int:
 
 
 def count_repeatable(most: int) -> int:
-    """How many open ones are an operator's to repeat; of more than `most`, so many. Imports and files are their owners' to repeat."""
+    """How many open ones an operator can repeat, up to `most`: imports and files are for their owners."""
     return int(queries["count_repeatable"].scalar(most=most))
 
 

@@ -99,6 +99,7 @@ def test_the_command_finds_exports_and_erases(world: World, contacts_command: An
     world.drain()
     person = str(contact_of())
     assert person in contacts_command("find", PHONE[2:9]).stdout
+    assert person in contacts_command("find", f"(0{PHONE[2:5]}) {PHONE[5:]}").stdout
     assert "Where is my parcel?" in contacts_command("export", person).stdout
     assert contacts_command("erase", person, typed="no\n").returncode == 1
     assert contact_of() == int(person)
