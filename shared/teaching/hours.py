@@ -13,6 +13,8 @@ from marshmallow import ValidationError, fields, validate
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 #: Openings of one day.
 MAX_SPANS = 8
+#: Zones that PostgreSQL takes for abbreviations of one offset: their summer would be an hour off.
+_WITHOUT_SUMMER = ("CET", "EET", "MET", "WET")
 _CLOCK = r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"
 
 
@@ -47,8 +49,8 @@ def opening_hours_field() -> fields.Dict:
 
 @cache
 def time_zones() -> frozenset[str]:
-    """Their names, as IANA has them, and PostgreSQL."""
-    return frozenset(zoneinfo.available_timezones() - {"localtime"})  # a file of this machine
+    """Their names, as IANA has them, and PostgreSQL; `localtime` is a file of this machine."""
+    return frozenset(zoneinfo.available_timezones() - {"localtime", *_WITHOUT_SUMMER})
 
 
 @cache

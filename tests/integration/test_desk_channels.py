@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -44,6 +45,17 @@ def test_a_channel_that_is_down_says_why_and_gets_a_new_token(app: Flask, world:
     assert "EAA-new" not in str(db.rows(AuditEntry.select()))
     foreign = world.tenant()[1]
     assert browser.post(f"{page}/whatsapp_cloud/{foreign}/secret", secret="mine").status_code == 404
+
+
+def test_the_website_is_one_of_the_channels_to_connect(app: Flask, world: World) -> None:
+    owner = Visitor(app, person("owner", world.customer))
+    page = owner.get(f"/desk/c/{world.customer}/channels").text
+    [to_connect] = re.findall("<h2>Connect a channel</h2>(.*?)</section>", page, re.DOTALL)
+    websites = f"/desk/c/{world.customer}/chatbots"
+    assert re.findall(r'href="([^"]+)"', to_connect)[0] == f"{websites}/{world.chatbot}/website"
+    db.rows("insert into chatbot (customer_id, name) values (%s, 'Second')", [world.customer])
+    page = owner.get(f"/desk/c/{world.customer}/channels").text
+    assert f'href="{websites}"' in page.partition("<h2>Connect a channel</h2>")[2], "the owner says which"
 
 
 def test_an_operator_connects_a_session_and_nobody_takes_anothers_number(app: Flask, world: World) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from shared import db
 from shared.db.credentials import decrypt
 from shared.models import KnowledgeDocument, KnowledgeItem, KnowledgeSource
+from shared.teaching.hours import time_zones
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
 from web import trying_out
@@ -254,6 +257,7 @@ def test_a_business_says_when_its_people_are_there(owner: Business, door: FrontD
         ({"opening_hours": {"mon": "always"}}, "Not a valid list"),
         ({"time_zone": "Mars/Olympus"}, "such as Europe/Berlin"),
         ({"time_zone": "localtime"}, "such as Europe/Berlin"),  # whatever the machine has
+        ({"time_zone": "CET"}, "such as Europe/Berlin"),
         ({"no_answer_hands_over_after": 0}, "from 1 to 10"),
     ):
         refused = owner("PATCH", path, wrong)
@@ -261,6 +265,16 @@ def test_a_business_says_when_its_people_are_there(owner: Business, door: FrontD
         assert said in refused.text, refused.text
     assert owner("PATCH", path, {"opening_hours": None}).json["opening_hours"] is None  # type: ignore[index]
     assert db.scalar("select opening_hours is null from chatbot where id = %s", [door.world.chatbot])
+
+
+@pytest.mark.usefixtures("door")
+def test_a_zone_without_a_place_is_the_same_to_postgresql_in_winter_and_in_summer() -> None:
+    zones = sorted(zone for zone in time_zones() if "/" not in zone)
+    assert {"UTC", "Japan"} <= set(zones)
+    for at in (datetime(2026, 1, 15, 12, tzinfo=UTC), datetime(2026, 7, 15, 12, tzinfo=UTC)):
+        rows = db.rows("select zone, %s::timestamptz at time zone zone as at from unnest(%s) zone", [at, zones])
+        here = {zone: at.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for zone in zones}
+        assert {row["zone"]: row["at"] for row in rows} == here
 
 
 def test_questions_without_an_answer_are_listed_answered_and_dismissed(owner: Business, door: FrontDoor) -> None:
