@@ -28,8 +28,9 @@ from shared.jobs.ledger import Job
 from shared.jobs.retry_policy import RetryPolicy
 from shared.jobs.stage import actor
 from shared.knowledge import reading, sitemaps, sources, uploads, web
-from shared.knowledge.documents import LEFT_OUT, Document, Raw, Unreadable
+from shared.knowledge.documents import LEFT_OUT, MAX_TEXT, Document, Raw, Unreadable
 from shared.queues import Queue
+from shared.telemetry import machine
 
 #: Seconds in which PostgreSQL may replace the items of a document, or remove those of a site: 20,000 take half a minute.
 STORING = 120.0
@@ -40,6 +41,10 @@ MAX_DELAY = 5.0
 #: Documents that a process fetches or reads at the same time: of one customer, for each may take 20 MB, and of all together those
 #: that take long.
 DOCUMENTS, SLOW_DOCUMENTS = 4, 32
+
+#: Large files take turns from their bytes to their items: one of 20 MB takes 200 MB meanwhile, and a small machine has 512.
+#: Others do not wait for that, only for their reader.
+_large_files = reading.Turns()
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +116,25 @@ def _find_documents(job: Job, source: dict[str, Any]) -> None:
 
 
 def _read_file(job: Job, source: dict[str, Any]) -> None:
-    with _room(job):  # its bytes take room as well
+    with _room(job):
+        if (source["size"] or 0) >= reading.LARGE or not _take_file(job, source, reading.LARGE):
+            with _large_files.turn(job.customer_id):
+                _take_file(job, source, MAX_TEXT)
+                machine.give_back_memory()
+
+
+def _take_file(job: Job, source: dict[str, Any], most: int) -> bool:
+    """Stores what a file says; False if it has more than so many characters, as a packed one of some kilobytes may have."""
+    with reading.turn(job.customer_id) as read:
         body = uploads.body_of(source["document_id"])
         if body is None:
             raise Unreadable("is not kept any longer; import it again")
-        document = reading.read(Raw(source["location"], body), job.customer_id)
+        document = read(Raw(source["location"], body))
+    del body
+    if document.characters > most:
+        return False
     _store(job, source, document, {"url": None, "etag": None, "last_modified": None})
+    return True
 
 
 def _read_page(job: Job, source: dict[str, Any]) -> None:
@@ -148,15 +166,16 @@ def _read_page(job: Job, source: dict[str, Any]) -> None:
 def _take_page(job: Job, source: dict[str, Any], page: web.Page, body: bytes) -> None:
     name = page.url.partition("?")[0].rstrip("/").rpartition("/")[2] or page.url
     with _room(job):
-        document = reading.read(Raw(name, body, page.media_type, page.url), job.customer_id)
-    if document.noindex:
-        _skip(job, source, "the page asks not to be indexed (noindex)")
-        return
-    url = _canonical(document.canonical, page.url)
-    if queries["is_copy"].scalar(source_id=source["source_id"], document_id=source["document_id"], url=url):
-        _skip(job, source, f"the same page as {url}")
-        return
-    _store(job, source, document, {"url": url, "etag": page.header("ETag"), "last_modified": page.header("Last-Modified")})
+        with reading.turn(job.customer_id) as read:
+            document = read(Raw(name, body, page.media_type, page.url))
+        if document.noindex:
+            _skip(job, source, "the page asks not to be indexed (noindex)")
+            return
+        url = _canonical(document.canonical, page.url)
+        if queries["is_copy"].scalar(source_id=source["source_id"], document_id=source["document_id"], url=url):
+            _skip(job, source, f"the same page as {url}")
+            return
+        _store(job, source, document, {"url": url, "etag": page.header("ETag"), "last_modified": page.header("Last-Modified")})
 
 
 def _canonical(canonical: str | None, url: str) -> str:
@@ -192,7 +211,7 @@ def _store(job: Job, source: dict[str, Any], document: Document, about: dict[str
     if len(kept) < len(items):
         about = {**about, "etag": None, "last_modified": None}  # the rest comes in when there is room, be the page as it was
         warning = "; ".join(filter(None, [warning, _left_out(len(items) - len(kept), len(items))]))
-    content_hash = hashlib.sha256(json.dumps(kept).encode()).hexdigest()
+    content_hash = _hash_of(kept)
     before = source["content_hash"]
     change = "added" if before is None else "unchanged" if before == content_hash else "changed"
     ids = {"base_id": source["base_id"], "document_id": source["document_id"]}
@@ -203,8 +222,17 @@ def _store(job: Job, source: dict[str, Any], document: Document, about: dict[str
         store(job, {**values, "items": kept})
 
 
+def _hash_of(items: list[dict[str, Any]]) -> str:
+    """Of the items as JSON, which is not in memory as a whole."""
+    digest = hashlib.sha256(b"[")
+    for place, item in enumerate(items):
+        digest.update((", " if place else "").encode() + json.dumps(item).encode())
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
 def _room_for_items(document_id: int) -> int:
-    """Its business's documents that are stored at this moment do not count yet: so many it has about."""
+    """So many about: what is stored at this moment does not count yet, of a business DOCUMENTS at most in each process."""
     return int(queries["room"].scalar(document_id=document_id, most=settings().most_imported_items) or 0)
 
 

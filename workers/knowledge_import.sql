@@ -20,7 +20,8 @@ where document.id = :document_id
 select claimed_jobs.*, (select to_jsonb(import) from (
     select source.id as source_id, source.kind, source.location as source_location, source.state as source_state, source.robots,
         source.language, base.id as base_id, base.language as base_language, document.id as document_id, document.location,
-        document.state, document.etag, document.last_modified, document.content_hash
+        document.state, document.etag, document.last_modified, document.content_hash,
+        (select octet_length(upload.body) from knowledge_upload upload where upload.document_id = document.id) as size
     from knowledge_source source
     join knowledge_base base on base.id = source.knowledge_base_id
     left join knowledge_document document

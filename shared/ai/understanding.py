@@ -99,8 +99,8 @@ def _hear(media_id: int, file: Mapping[str, Any], path: Path, job: Job | None) -
 def _read(media_id: int, file: Mapping[str, Any], path: Path) -> None:
     text = file["known_text"]
     if text is None:
-        document = reading.read(Raw(_name(file), path.read_bytes(), file["mime"] or ""), file["customer_id"])
-        text = _text_of(document)
+        with reading.turn(file["customer_id"]) as read:
+            text = _text_of(read(Raw(_name(file), path.read_bytes(), file["mime"] or "")))
     _keep(media_id, text, error=None if text else "there is no text in it")
     metrics.increment("understood_media", file["kind"], "made" if text else "empty")
 

@@ -11,6 +11,8 @@ MAX_FILE = 20 * 1024 * 1024
 MAX_PAGE = 5 * 1024 * 1024
 #: Items of one document: rows of a table, parts of a text. Who has more has several topics, and several files.
 MAX_ITEMS = 20_000
+#: Characters of all of its items: those of the largest file that is a text, and of their titles.
+MAX_TEXT = 25_000_000
 #: How it is said that a business has as many as it may have (workers/knowledge_import.py), behind what else there is to say.
 LEFT_OUT = "were left out, for "
 
@@ -43,6 +45,11 @@ class Document:
     #: Of a page: the address that it calls its own, whether it wants not to be indexed.
     canonical: str | None = None
     noindex: bool = False
+
+    @property
+    def characters(self) -> int:
+        """Of all of its items."""
+        return sum(len(item.title) + len(item.content) for item in self.items)
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,18 @@ import resource
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from shared.knowledge.documents import Raw, Unreadable
+from shared.knowledge.documents import MAX_TEXT, Document, Raw, Unreadable
 from shared.knowledge.readers import read, with_languages
 from shared.telemetry import machine
 
-#: Bytes of memory, all in all: half of the machine's, but no less than a book of 20 MB needs, and no more than this. Libraries
-#: take 250 MB of it.
-LEAST_MEMORY, MEMORY = 448 * 1024 * 1024, 768 * 1024 * 1024
+#: Bytes of memory, all in all: a book of 20 MB needs 450 MB, and libraries take 250 MB of it.
+MEMORY = 768 * 1024 * 1024
+#: Bytes of it that may be written to: no more than is free, less what the worker takes meanwhile for the document and for what it
+#: says; but enough for the libraries, and a short document.
+FOR_WORKER, LEAST_WRITTEN = 64 * 1024 * 1024, 192 * 1024 * 1024
 #: libxml2's code for a lack of memory (XML_ERR_NO_MEMORY); the text of the same error says that the file is malformed.
 _NO_MEMORY = 2
 #: Seconds after which the process ends by itself, if nobody is left who would end it; longer than a worker waits.
@@ -46,36 +47,48 @@ def main() -> None:
             head = json.loads(worker.recv_bytes())
             body = worker.recv_bytes()
             signal.alarm(SECONDS)
-            worker.send_bytes(json.dumps(_answer(Raw(body=body, **head))).encode())
+            answer = json.dumps(_answer(Raw(body=body, **head)), ensure_ascii=False)  # "\u0436" is three times a letter
+            del body
+            worker.send_bytes(answer.encode("utf-8", "surrogatepass"))
+            del answer
             signal.alarm(0)
     except (OSError, EOFError):  # the worker is gone
         pass
 
 
 def _limit_memory() -> None:
-    limit = min(MEMORY, max(LEAST_MEMORY, machine.memory() // 2))
-    with suppress(OSError, ValueError):  # macOS
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    written = min(MEMORY, max(LEAST_WRITTEN, machine.free_memory() - FOR_WORKER))
+    for kind, limit in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_DATA, written)):
+        with suppress(OSError, ValueError):  # macOS
+            resource.setrlimit(kind, (limit, limit))
     with suppress(OSError):  # a machine whose memory is used up ends this process, rather than PostgreSQL
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
 
 
 def _answer(raw: Raw) -> dict[str, object]:
     try:
-        return {"document": asdict(with_languages(read(raw)))}
+        document = with_languages(_not_too_long(read(raw)))
+        return {"document": {**vars(document), "items": [vars(item) for item in document.items]}}
     except Exception as problem:
         if _is_of_memory(problem):
-            return {"unreadable": "needs too much memory to be read; split it into smaller files"}
+            problem = Unreadable("needs more memory to be read than this system has for it; split it into smaller files")
+        elif isinstance(problem, RecursionError):
+            problem = Unreadable("is nested too deeply to be read")
         if isinstance(problem, Unreadable):
             return {"unreadable": str(problem)}
-        if isinstance(problem, RecursionError):
-            return {"unreadable": "is nested too deeply to be read"}
         # Nothing of a document gets out through an error's text.
         where = problem.__traceback__
         while where is not None and where.tb_next is not None:
             where = where.tb_next
         place = f"{os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where else "?"
         return {"broken": f"{type(problem).__name__} in {place}"}
+
+
+def _not_too_long(document: Document) -> Document:
+    """The document. A packed file of some kilobytes may say a long text in each of its rows: that would fill the worker."""
+    if document.characters > MAX_TEXT:
+        raise Unreadable(f"has more than {MAX_TEXT:,} characters; split it into files by topic")
+    return document
 
 
 def _is_of_memory(problem: BaseException | None) -> bool:

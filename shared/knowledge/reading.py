@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds for a document. A book of a thousand pages takes twenty.
 SECONDS = 60.0
+#: Bytes of a document, or characters of its text, from which on it is large: its reader ends with it, for it does not give back
+#: the memory that it took.
+LARGE = 1024 * 1024
 
 
 class ReaderDied(OutsideFailure):
@@ -62,27 +65,26 @@ class _Reader:
     """The reading process of this worker: one, for reading takes a whole CPU and much memory."""
 
     def __init__(self) -> None:
-        self._turns = Turns()
+        self.turns = Turns()
         self._connection: Connection | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, customer: Hashable, head: bytes, body: bytes) -> dict[str, object]:
-        """What the process says of a customer's document."""
-        with self._turns.turn(customer):
-            try:
-                connection = self._send(head, body)
-                if not connection.poll(SECONDS):
-                    raise Unreadable(f"took longer than {SECONDS:.0f} s to read; split it into smaller files")
-                answer: dict[str, object] = json.loads(connection.recv_bytes())
-                return answer
-            except (OSError, EOFError):
+    def ask(self, head: bytes, body: bytes) -> dict[str, object]:
+        """What the process says of a document. Only for who has the turn."""
+        is_done = False
+        try:
+            connection = self._send(head, body)
+            if not connection.poll(SECONDS):
+                raise Unreadable(f"took longer than {SECONDS:.0f} s to read; split it into smaller files")
+            said = connection.recv_bytes()
+            is_done = len(body) + len(said) < LARGE
+        except (OSError, EOFError):
+            raise ReaderDied("its reader ended; it may need too much memory, so split it into smaller files") from None
+        finally:
+            if not is_done:
                 self._end()
-                raise ReaderDied(
-                    "the process that read it ended; it may need too much memory, so split it into smaller files"
-                ) from None
-            except BaseException:
-                self._end()
-                raise
+        answer: dict[str, object] = json.loads(said)
+        return answer
 
     def _send(self, head: bytes, body: bytes) -> Connection:
         if self._connection is not None:
@@ -120,12 +122,20 @@ def _send(connection: Connection, head: bytes, body: bytes) -> Connection:
 _reader = _Reader()
 
 
-def read(raw: Raw, customer: Hashable) -> Document:
-    """The document's text as items; customers take turns. Raises Unreadable, and ReaderDied."""
+@contextmanager
+def turn(customer: Hashable) -> Iterator[Callable[[Raw], Document]]:
+    """What reads documents, for the length of the block; customers take turns. Within it bytes are fetched that may be many, so
+    that those of all who wait are not here at once."""
+    with _reader.turns.turn(customer):
+        yield read
+
+
+def read(raw: Raw) -> Document:
+    """The document's text as items, for who has the turn. Raises Unreadable, and ReaderDied."""
     if not raw.body:
         raise Unreadable("is empty")
     head = json.dumps({"name": raw.name, "media_type": raw.media_type, "url": raw.url}).encode()
-    answer = _reader.ask(customer, head, raw.body)
+    answer = _reader.ask(head, raw.body)
     if "broken" in answer:
         log.error("document_reader_failed", extra={"error": answer["broken"]})
         raise Unreadable("is damaged in a way that its reader did not expect; save it again, or as another kind")

@@ -40,15 +40,44 @@ class _Search:
     wanted: deque[str]
     found: list[dict[str, None]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    #: Whether there were more pages than there may be.
+    is_cut: bool = False
 
     def read(self, sitemap: str, customer: int | None) -> None:
         """Takes in a sitemap. Raises PermanentRefusal for what is none."""
-        entries, warning = _entries(sitemap, customer)
+        more, pages, warning = self._entries(sitemap, customer)
         self.problems += [f"{urlsplit(sitemap).path}: {warning}"] if warning else []
-        more = dict.fromkeys(url for url, is_index in entries if is_index and site_of(url) == self.site)
-        self.wanted += islice(more, MAX_SITEMAPS + 1)  # one more shows that not all are read
-        pages = [url for url, is_index in entries if not is_index and site_of(url) == self.site]
-        self.found.append(dict.fromkeys(pages[: MAX_PAGES + 1]))
+        self.wanted += more
+        self.found.append(pages)
+        if sum(map(len, self.found)) > 2 * MAX_PAGES:
+            self._leave_out()
+
+    def _entries(self, sitemap: str, customer: int | None) -> tuple[dict[str, None], dict[str, None], str | None]:
+        """The site's sitemaps and pages that a sitemap lists, of each one more than may be: it shows that not all are taken; and
+        what is wrong with it. The others of its 50,000 addresses are only in memory for the customer's turn."""
+        page = fetch(sitemap, max_bytes=MAX_BYTES)
+        more, pages = dict[str, None](), dict[str, None]()
+        with reading.turn(customer) as read:
+            document = read(Raw("sitemap", page.body or b"", MEDIA_TYPE, page.url))
+            for item in document.items:
+                kind, most = (more, MAX_SITEMAPS) if item.content == INDEX else (pages, MAX_PAGES)
+                if len(kind) <= most and site_of(url := _normalized(page.url, item.title)) == self.site:
+                    kind[url] = None
+            return more, pages, document.warning
+
+    def _leave_out(self) -> None:
+        """Keeps what would be imported if this were all, for further sitemaps can only make a share smaller; each address once.
+
+        All that 50 of them list was 200 MB, where addresses are long.
+        """
+        pages = self.pages()
+        self.is_cut = self.is_cut or len(pages) > MAX_PAGES
+        kept = {url: url for url in (_fair(self.found) if len(pages) > MAX_PAGES else pages)}
+        self.found = [dict.fromkeys(kept[url] for url in pages if url in kept) for pages in self.found]
+
+    def pages(self) -> list[str]:
+        """All that were found, each once."""
+        return list(dict.fromkeys(chain.from_iterable(self.found)))
 
 
 def pages_of(location: str, robots: Robots, customer: int | None) -> Listing:
@@ -73,9 +102,10 @@ def pages_of(location: str, robots: Robots, customer: int | None) -> Listing:
 
 
 def _listing(search: _Search) -> Listing:
-    pages, problems = list(dict.fromkeys(chain.from_iterable(search.found))), search.problems
-    is_complete = not problems and not search.wanted and len(pages) <= MAX_PAGES
-    if len(pages) > MAX_PAGES:
+    pages, problems = search.pages(), search.problems
+    is_cut = search.is_cut or len(pages) > MAX_PAGES
+    is_complete = not problems and not search.wanted and not is_cut
+    if is_cut:
         pages = _fair(search.found)
         problems = [*problems, f"the site has more than {MAX_PAGES:,} pages; {MAX_PAGES:,} are imported, some of each sitemap"]
     return Listing(pages, is_complete, "; ".join(problems[:3]) or None)
@@ -105,14 +135,6 @@ def _first(location: str, robots: Robots) -> list[str]:
 def _guesses(location: str, robots: Robots) -> deque[str]:
     """Where a sitemap is that neither its owner nor the site names."""
     return deque() if _first(location, robots) else deque(urljoin(location, path) for path in _USUAL)
-
-
-def _entries(sitemap: str, customer: int | None) -> tuple[list[tuple[str, bool]], str | None]:
-    """What a sitemap lists: addresses, and whether each is another sitemap's; and what is wrong with it."""
-    page = fetch(sitemap, max_bytes=MAX_BYTES)
-    document = reading.read(Raw("sitemap", page.body or b"", MEDIA_TYPE, page.url), customer)
-    entries = ((_normalized(page.url, item.title), item.content == INDEX) for item in document.items)
-    return [(url, is_index) for url, is_index in entries if url], document.warning
 
 
 def _normalized(base: str, text: str) -> str:

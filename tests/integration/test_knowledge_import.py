@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
 import random
 import re
@@ -11,6 +14,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import docx
 import psycopg2
 import pytest
 
@@ -272,8 +276,8 @@ def test_deleted_while_it_is_being_read(world: World, base: int, monkeypatch: py
     source = sources.start_import(base, File("faq.csv", CSV.encode()))
     read = reading.read
 
-    def read_and_delete(raw: Any, customer: int) -> Any:
-        document = read(raw, customer)
+    def read_and_delete(raw: Any) -> Any:
+        document = read(raw)
         sources.delete(source)
         return document
 
@@ -325,7 +329,7 @@ def test_what_cannot_be_read_fails_at_once_with_its_reason(world: World, base: i
 
 
 def test_a_file_whose_reader_dies_is_tried_again(world: World, base: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(*_: Any) -> Any:
+    def die(_raw: Any) -> Any:
         raise reading.ReaderDied("the process that read it ended")
 
     with monkeypatch.context() as dying:
@@ -370,6 +374,48 @@ def test_a_file_that_has_no_room_is_not_fetched_from_the_database(world: World, 
         world.drain()
     [job] = world.jobs(customer_id=world.customer)
     assert (job["state"], job["attempts"]) == ("delayed", 0)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_large_files_are_in_memory_one_after_the_other_and_small_ones_do_not_wait_for_them(
+    world: World, base: int, packed: bool
+) -> None:
+    """One that waited took 20 MB, one that was stored 200: Linux ended a worker with 512, which does messages as well."""
+    from workers import knowledge_import  # it boots a worker, which needs the settings
+
+    long = "We ship within two days. " * 50_000
+    name, body = ("book.docx", word_file(long)) if packed else ("book.txt", long.encode())
+    large = sources.start_import(base, File(name, body))
+    [job] = world.jobs()
+    with knowledge_import._large_files.turn("another one"):
+        running = threading.Thread(target=world.run, args=(job["id"],))
+        running.start()
+        until(lambda: knowledge_import._large_files._waiting)
+        db.rows("delete from knowledge_upload")  # so that who looks for it fails for good
+        small = sources.start_import(base, File("faq.csv", CSV.encode()))
+        world.run(world.jobs()[1]["id"])
+        assert counts(small)["stored"] == 1
+    running.join()
+    assert "is not kept any longer" in str(errors(large)[name])
+
+
+def word_file(text: str) -> bytes:
+    file, document = io.BytesIO(), docx.Document()
+    document.add_paragraph(text)
+    document.save(file)
+    return file.getvalue()
+
+
+def test_what_a_document_is_recognized_by_stays_the_same() -> None:
+    from workers import knowledge_import  # it boots a worker, which needs the settings
+
+    several: list[list[dict[str, Any]]] = [
+        [],
+        [{"title": "Öl", "content": "a"}],
+        [{"title": "Öl", "content": "a"}, {"title": "b", "url": None}],
+    ]
+    for items in several:
+        assert knowledge_import._hash_of(items) == hashlib.sha256(json.dumps(items).encode()).hexdigest()
 
 
 #: Refuses a statement that would have no more time than a worker's others have.

@@ -162,6 +162,34 @@ def test_of_a_robots_txt_that_is_too_large_the_beginning_counts(world: World, ba
 
 
 @pytest.mark.usefixtures("world")
+def test_of_many_large_sitemaps_no_more_is_kept_than_is_imported(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """50 of 2,001 long addresses were 200 MB."""
+    monkeypatch.setattr(sitemaps, "MAX_PAGES", 40)
+    shop.sitemap("/small.xml", "/shipping", "/contact")
+    for number in range(9):
+        shop.sitemap(f"/{number}.xml", *(f"/{number}/{page}" for page in range(100)))
+    search = sitemaps._Search(shop.url.removeprefix("http://"), deque())
+    for name in (*range(9), "small"):
+        search.read(f"{shop.url}/{name}.xml", 1)
+        assert len(search.pages()) <= 2 * 40
+    listing = sitemaps._listing(search)
+    assert (len(listing.pages), listing.is_complete) == (40, False)
+    assert {f"{shop.url}/shipping", f"{shop.url}/contact", *(f"{shop.url}/{number}/0" for number in range(9))} < set(
+        listing.pages
+    )
+
+
+@pytest.mark.usefixtures("world")
+def test_sitemaps_that_list_the_same_pages_lose_none(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sitemaps, "MAX_PAGES", 40)
+    search = sitemaps._Search(shop.url.removeprefix("http://"), deque())
+    for name in range(9):
+        shop.sitemap(f"/{name}.xml", *(f"/{page}" for page in range(40)))
+        search.read(f"{shop.url}/{name}.xml", 1)
+    assert (len(sitemaps._listing(search).pages), sitemaps._listing(search).is_complete) == (40, True)
+
+
+@pytest.mark.usefixtures("world")
 def test_of_an_index_no_more_is_kept_than_is_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sitemaps, "MAX_SITEMAPS", 3)
     shop.sitemap("/sitemap.xml", *["/sitemap.xml", "/0.xml"] * 100, *(f"/{number}.xml" for number in range(500)), kind="sitemap")

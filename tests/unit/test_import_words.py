@@ -14,7 +14,7 @@ from shared.knowledge.documents import Raw
 from web.desk.import_words import import_words
 
 #: Who says it, and what is read with it: `_skip` is the worker's, for pages that are left out.
-_SAYS = {"Refused", "Unreadable", "PageRefused", "PageGone", "PageFailed", "_skip"}
+_SAYS = {"Refused", "Unreadable", "PageRefused", "PageGone", "PageFailed", "ReaderDied", "_skip"}
 #: What values may be: of a condition each of its texts.
 _COMPOSED = {
     "reason": ("is damaged, or no Office file", "is protected by a password, or of an old kind"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import resource
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -27,7 +29,8 @@ QA = [("Wann liefern Sie?", "In zwei Tagen."), ("Größe?", "Für „große“ F
 
 
 def read(name: str, body: bytes | str, **more: Any) -> Document:
-    return reading.read(Raw(name, body.encode() if isinstance(body, str) else body, **more), 1)
+    with reading.turn(1) as read_raw:
+        return read_raw(Raw(name, body.encode() if isinstance(body, str) else body, **more))
 
 
 def pairs(document: Document) -> list[tuple[str, str]]:
@@ -302,7 +305,7 @@ def test_a_file_for_which_memory_is_missing_is_not_called_damaged() -> None:
             grown = text.replace(b"<w:body>", b"<w:body>" + paragraph.encode() * 400_000)
             more.writestr(part, grown if part == "word/document.xml" else text)
     try:
-        with pytest.raises(Unreadable, match="needs too much memory"):
+        with pytest.raises(Unreadable, match="needs more memory"):
             read("large.docx", large.getvalue())
     finally:
         process.kill()
@@ -347,6 +350,63 @@ def test_a_container_has_the_memory_that_it_may_have(tmp_path: Path, file: str) 
     for no_limit in ("max\n", "9223372036854771712\n"):
         path.write_text(no_limit, encoding="utf-8")
         assert machine.memory(tmp_path) == whole
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "kinds"),
+    [
+        ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current", "sys/fs/cgroup/memory.stat"),
+        (
+            "sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "sys/fs/cgroup/memory/memory.usage_in_bytes",
+            "sys/fs/cgroup/memory/memory.stat",
+        ),
+    ],
+)
+def test_free_is_what_nobody_has_and_what_linux_only_keeps_of_files(tmp_path: Path, limit: str, used: str, kinds: str) -> None:
+    assert machine.free_memory(tmp_path) == machine.memory(tmp_path)
+    files = {
+        "proc/meminfo": "MemTotal:  16000 kB\nMemFree:  1000 kB\nMemAvailable:    9000 kB\n",
+        limit: "8000000\n",
+        used: "5000000\n",
+        kinds: "anon 4000000\ninactive_file 700000\nactive_file 300000\ntotal_inactive_file 700000\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        if name == "proc/meminfo":
+            assert machine.free_memory(tmp_path) == 9000 * 1024
+    assert machine.free_memory(tmp_path) == 4_000_000
+    (tmp_path / limit).write_text("max\n", encoding="utf-8")
+    assert machine.free_memory(tmp_path) == 9000 * 1024
+
+
+@pytest.mark.parametrize(("free", "written"), [(4000, 768), (512, 448), (100, 192)])
+def test_a_reader_takes_no_memory_that_is_not_free(free: int, written: int) -> None:
+    """On a machine of 512 MB it was ended by Linux, or the worker beside it was."""
+    program = (
+        "import resource; from shared.knowledge import reader_process; from shared.telemetry import machine;"
+        f"machine.free_memory = lambda: {free} << 20;"
+        "reader_process._limit_memory(); print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20)"
+    )
+    assert int(subprocess.check_output([sys.executable, "-c", program])) == written
+
+
+def test_a_reader_ends_with_a_large_document_and_its_memory_with_it() -> None:
+    assert pairs(read("short.txt", "One sentence.")) == [("short", "One sentence.")]
+    assert reading._reader._process is not None
+    read("long.txt", "One sentence. " * 100_000)
+    assert reading._reader._process is None
+
+
+def test_a_packed_file_that_says_the_same_again_and_again_does_not_fill_the_worker() -> None:
+    """The text is there once in the file, and in the reader's memory: 300 kB become 27 MB."""
+    file, book = io.BytesIO(), openpyxl.Workbook()
+    for number in range(15_000):
+        book.active.append((f"Which is {number}?", "words " * 300))
+    book.save(file)
+    with pytest.raises(Unreadable, match="has more than 25,000,000 characters"):
+        read("faq.xlsx", file.getvalue())
 
 
 def test_customers_take_turns() -> None:
