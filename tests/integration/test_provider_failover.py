@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from scripts.local.ports import free_port
 from shared import config, db
 from shared.ai import prompt
 from shared.ai.context import Context
@@ -154,11 +155,9 @@ def test_what_is_the_first_providers_fault_moves_on(world: World, serve: Serve, 
 
 def test_who_is_not_there_or_nobody_can_trust_is_passed_over(world: World, serve: Serve, tmp_path: Path) -> None:
     second = Provider(serve, says("From the second."))
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
     with TlsProxy(self_signed(tmp_path), ("127.0.0.1", int(second.url.split(":")[2][:-3]))) as tls:
         for number, first in enumerate(
-            (f"http://127.0.0.1:{port}/v1", f"https://127.0.0.1:{tls.port}/v1", "http://no.such.host.invalid/v1"), start=1
+            (f"http://127.0.0.1:{free_port()}/v1", f"https://127.0.0.1:{tls.port}/v1", "http://no.such.host.invalid/v1"), start=1
         ):
             assert ask(world, chain(world, first, second.url))["content"] == "From the second.", first
             assert len(second.asked) == number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from scripts.local import environment, folders
 from scripts.local.occupied import occupy
+from scripts.local.ports import free_port
 from scripts.local.programs import ServiceFailed, make_postgres_data, postgres_programs
 
 
@@ -27,6 +29,15 @@ def test_commands_find_the_server_of_another_folder(tmp_path: Path, monkeypatch:
         environment.use_running_services("jobs", "REDIS_URL")
         assert os.environ["REDIS_URL"] == "redis://there"
         assert environment.server_address() == "http://127.0.0.1:8123"
+
+
+def test_a_free_port_is_none_that_the_system_gives_to_whoever_asks() -> None:
+    """A connection of another process had it before the server for which it was."""
+    ports = {free_port() for _ in range(5)}
+    assert len(ports) == 5
+    assert max(ports) < 32_768, "Linux gives those from there on"
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        assert free_port(taken.getsockname()[1]) < 32_768
 
 
 @pytest.mark.parametrize("command", ["server", "demo", "migrate", "chaos calm", "bench latency", "bench streams"])
