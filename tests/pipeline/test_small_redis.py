@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import redis
@@ -96,10 +97,15 @@ def test_all_processes_share_twenty_connections(world: World, processes: str, pl
 
 
 def _is_well(url: str) -> bool:
+    return bool(_readiness(url)["status"] == "ok")
+
+
+def _readiness(url: str) -> dict[str, Any]:
+    """What /readyz says; nothing is well where nobody answers."""
     try:
-        return bool(requests.get(f"{url}/readyz", timeout=20).json()["status"] == "ok")
+        return cast(dict[str, Any], requests.get(f"{url}/readyz", timeout=20).json())
     except (requests.RequestException, ValueError):
-        return False
+        return {"status": "", "checks": {"redis": ""}}
 
 
 def test_what_redis_refuses_comes_when_it_takes_it(world: World, processes: str, plan: tuple[str, redis.Redis]) -> None:
@@ -124,12 +130,8 @@ def _refused_meanwhile(world: World, url: str, admin: redis.Redis, number: int, 
         admin.client_kill_filter(_type=kind, skipme=True)
     for user in range(3):
         world.say(user=f"v-{number}-{user}")
-    until(lambda: _redis_check(url) == says)
+    until(lambda: _readiness(url)["checks"]["redis"] == says)
 
 
 def _sent(world: World) -> int:
     return len(world.messages(role="assistant", status="SENT"))
-
-
-def _redis_check(url: str) -> str:
-    return str(requests.get(f"{url}/readyz", timeout=20).json()["checks"]["redis"])
