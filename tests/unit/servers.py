@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 #: What a server does with a connection. It is closed afterwards.
 Handle = Callable[[socket.socket], None]
@@ -25,6 +25,7 @@ class Servers:
 
     def __init__(self) -> None:
         self._listeners: list[socket.socket] = []
+        self._connections: list[socket.socket] = []
         #: What became of clients that stayed, added before their connections were closed.
         self.stayed: list[ClientStayed] = []
 
@@ -35,7 +36,10 @@ class Servers:
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
     def close(self) -> None:
-        """Nobody can connect any more."""
+        """Nobody can connect any more, nor is connected: who gets the port next would be taken for this one."""
+        for opened in (*self._listeners, *self._connections):
+            with suppress(OSError):  # it is closed
+                opened.shutdown(socket.SHUT_RDWR)  # wakes who waits for it
         for listener in self._listeners:
             listener.close()
 
@@ -45,6 +49,7 @@ class Servers:
                 connection, _ = listener.accept()
             except OSError:
                 return
+            self._connections.append(connection)
             threading.Thread(target=self._run, args=(connection, handle), daemon=True).start()
 
     def _run(self, connection: socket.socket, handle: Handle) -> None:

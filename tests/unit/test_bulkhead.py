@@ -14,6 +14,7 @@ from shared.broker.redis_broker import Broker
 from shared.broker.thread_pool import ThreadPool
 from shared.errors import OutcomeUnknown, PermanentError, RateLimited, Snooze
 from shared.http import ConnectFailed
+from shared.http import bulkhead as bulkheads
 from shared.http.bulkhead import MAX_SLOTS, Bulkhead, NoRoom, Room, customer_room
 from shared.queues import Queue
 from tests.waiting import until
@@ -118,7 +119,8 @@ def test_a_refusal_is_a_response_and_endpoints_do_not_share_slots() -> None:
             pass
 
 
-def test_a_job_without_a_slot_waits_longer_the_older_it_is() -> None:
+def test_a_job_without_a_slot_waits_longer_the_older_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulkheads, "SLOW_AFTER", 600.0)  # however long this machine stands still
     bulkhead = Bulkhead(CountedThreads())
     with ExitStack() as stack:
         hold(stack, bulkhead, 1, MAX_SLOTS)

@@ -12,11 +12,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from scripts.local.ports import free_port
 from scripts.local.simulator.client import Simulator
 from shared import http
 from shared.ai.clients import CarriedClient
 from shared.dns import lookups
-from shared.errors import OutcomeUnknown, PermanentError
+from shared.errors import OutcomeUnknown, OutsideFailure, PermanentError
 from shared.http import addresses, connections
 from shared.http.bulkhead import Bulkhead, Room
 from shared.http.exchange import WireTlsSocket
@@ -27,9 +28,18 @@ UNKNOWN = "https://private-llm.invalid/private/hook"
 both_pools = pytest.mark.parametrize("allow_private", [True, False], ids=["open", "guarded"])
 
 
-def call(url: str, timeout: float = 1.0, **options: Any) -> http.Response:
-    """A POST with a short deadline."""
+def call(url: str, timeout: float = 60.0, **options: Any) -> http.Response:
+    """A POST whose deadline is not its end."""
     return http.post(url, b"{}", {}, timeout, **options)
+
+
+def given_up(url: str, timeout: float = 1.0, **options: Any) -> tuple[OutsideFailure, http.Phases]:
+    """How a POST fails that its deadline may end: a longer one if this machine was too busy to connect within it."""
+    phases = http.Phases()
+    with pytest.raises((http.ConnectFailed, OutcomeUnknown)) as caught:
+        call(url, timeout, phases=phases, **options)
+    is_early = isinstance(caught.value, http.ConnectFailed) and "tls" not in phases.ms
+    return given_up(url, timeout * 4, **options) if is_early and timeout < 100 else (caught.value, phases)
 
 
 @pytest.fixture
@@ -57,8 +67,7 @@ def listen() -> Iterator[Callable[..., str]]:
 
 def nobody() -> str:
     """Host and port where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 @both_pools
@@ -114,11 +123,9 @@ def test_the_phases_of_a_call_end_where_it_failed(listen: Callable[..., str]) ->
     with pytest.raises(http.ConnectFailed, match="TLS") as caught:
         call(f"https://{listen(speak_plain_http)}/", phases=phases)
     assert (set(phases.ms), caught.value.call_code) == ({"resolve", "connect", "tls"}, "tls_failed")
-    phases = http.Phases()
-    with pytest.raises(OutcomeUnknown) as late:
-        call(f"http://{listen(say_nothing)}/", phases=phases)
-    assert (set(phases.ms), late.value.call_code) == ({"resolve", "connect", "answer"}, "timeout")
-    assert 100 < phases.ms["answer"] < 10_000
+    late, phases = given_up(f"http://{listen(say_nothing)}/")
+    assert (set(phases.ms), late.call_code) == ({"resolve", "connect", "answer"}, "timeout")
+    assert 900 < sum(phases.ms.values()) < 300_000, "milliseconds"
 
 
 @both_pools
@@ -127,8 +134,9 @@ def test_the_phases_of_a_call_end_where_it_failed(listen: Callable[..., str]) ->
 def test_a_failed_tls_handshake_was_never_called(
     listen: Callable[..., str], server: Callable[[socket.socket], None], allow_private: bool
 ) -> None:
-    with pytest.raises(http.ConnectFailed, match="the TLS handshake failed"):
-        call(f"https://{listen(server)}/private", allow_private=allow_private)
+    failed, _ = given_up(f"https://{listen(server)}/private", allow_private=allow_private)
+    assert isinstance(failed, http.ConnectFailed)
+    assert "the TLS handshake failed" in str(failed)
 
 
 @both_pools
@@ -138,8 +146,9 @@ def test_a_failed_tls_handshake_was_never_called(
 )
 def test_after_sending_the_outcome_is_unknown(simulator: Simulator, fault: dict[str, Any], allow_private: bool) -> None:
     simulator.faults([{"kind": "webhook", **fault}])
-    with pytest.raises(OutcomeUnknown, match="did not answer"):
-        call(f"{simulator.url}/customer/private", allow_private=allow_private)
+    failed, _ = given_up(f"{simulator.url}/customer/private", allow_private=allow_private)
+    assert isinstance(failed, OutcomeUnknown)
+    assert "did not answer" in str(failed)
 
 
 #: Addresses that are not of the whole internet, each with a sibling from the middle of its network.
@@ -257,7 +266,7 @@ def test_what_is_no_url_is_permanent(url: str, allow_private: bool) -> None:
 
 def test_no_error_shows_credentials(simulator: Simulator) -> None:
     with pytest.raises(http.ConnectFailed) as unreachable:
-        call(UNKNOWN.replace("//", "//user:hunter2@"))
+        call(UNKNOWN.replace("//", "//user:hunter2@"), timeout=1.0)
     with pytest.raises(PermanentError, match="characters that HTTP does not allow") as malformed:
         http.post(f"{simulator.url}/customer/x", b"{}", {"Authorization": "Bearer hunter2\n"}, 1.0)
     assert "hunter2" not in f"{unreachable.value} {malformed.value}"
@@ -275,13 +284,13 @@ def test_both_kinds_of_no_answer_take_slots_from_an_endpoint() -> None:
 
     bulkhead, room = Bulkhead(NoThreads()), Room("the endpoint", 1)
     with pytest.raises(http.ConnectFailed), bulkhead.slot(room, age=0):
-        call(UNKNOWN, allow_private=False)
+        call(UNKNOWN, timeout=1.0, allow_private=False)
     assert bulkhead._rooms[room].slots < 32
 
 
 def test_a_response_is_read_up_to_64_kib(simulator: Simulator) -> None:
     simulator.faults([{"kind": "webhook", "fault": "big"}])
-    response = call(f"{simulator.url}/customer/x", timeout=5.0)
+    response = call(f"{simulator.url}/customer/x")
     assert len(response.body) == http.MAX_RESPONSE_BYTES
 
 
@@ -316,7 +325,7 @@ def test_endpoints_of_one_host_share_no_connection(allow_private: bool) -> None:
         url = f"http://{serve(answer)}/"
         for endpoint, connections_so_far in ((1, 1), (2, 2), (1, 2), (2, 2), (None, 3), (None, 3)):
             key = endpoint and ("endpoint", endpoint)
-            assert call(url, timeout=20, allow_private=allow_private, key=key).status == 204
+            assert call(url, allow_private=allow_private, key=key).status == 204
             assert len(opened) == connections_so_far
 
 
@@ -340,7 +349,8 @@ def test_a_body_is_read_however_it_comes(listen: Callable[..., str], response: b
         for byte in b"HTTP/1.1 200 OK\r\n" + response:
             connection.sendall(bytes([byte]))
 
-    assert call(f"http://{listen(answer)}/").body == b"hello"
+    answered = call(f"http://{listen(answer)}/")
+    assert (answered.status, answered.body) == (200, b"hello")
 
 
 @pytest.mark.parametrize(
