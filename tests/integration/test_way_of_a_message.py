@@ -12,14 +12,16 @@ from types import FrameType
 from typing import Any
 
 from shared import db
+from shared.broker.redis_broker import get_broker
+from shared.http import connections
 from tests.integration.front_door import FrontDoor, change, webhook, written
 
 ROOT = Path(__file__).parents[2]
-#: What every request and every job stands on, whatever it is about: settings, logs, connections, limits, budgets and
-#: pauses that are not set, and the cookie that a hook does not have.
+#: What every request and every job stands on, whatever it is about: settings, logs, connections and how they are opened, limits,
+#: budgets and pauses that are not set, and the cookie that a hook does not have.
 FOUNDATION = re.compile(
-    r"shared/(telemetry/|db/|config|errors|queues|models|broker/connection|broker/rate_limits|http/connections|http/addresses"
-    r"|budgets/meter|jobs/pauses)|web/(hardening|desk/install)"
+    r"shared/(telemetry/|db/|dns/|config|database_url|errors|queues|models|broker/(connection|hosts|rate_limits)"
+    r"|http/(connections|connecting|addresses)|budgets/meter|jobs/pauses)|web/(hardening|desk/install)"
 )
 #: Files of the AI's room: a list of providers, what each vendor's model takes and says, the prompt, tools, citations. And others.
 #: As many as there are: a change that adds one has to say so here.
@@ -44,6 +46,14 @@ def traced(files: list[str]) -> Iterator[None]:
         sys.setprofile(None)
 
 
+def lose_connections() -> None:
+    """To the services and those outside: one may be lost at any time, or be in use by another thread."""
+    db.reset()
+    get_broker().client.connection_pool.disconnect()
+    connections.OPEN.clear()
+    connections.GUARDED.clear()
+
+
 def send(door: FrontDoor, number: int) -> None:
     """A text from a customer of this number."""
     message = {**written(f"wamid.{number}"), "from": f"49170{number}"}
@@ -53,6 +63,7 @@ def send(door: FrontDoor, number: int) -> None:
 def test_a_whatsapp_text_passes_few_files_and_the_readme_names_them(door: FrontDoor) -> None:
     send(door, 1)
     door.world.drain()  # what is made once a process is made
+    lose_connections()
     files: list[str] = []
     with traced(files):
         send(door, 2)
