@@ -58,7 +58,7 @@ class Browser:
         """Whether the first of them is to be seen."""
         return bool(self.run("return document.querySelector(arguments[0])?.checkVisibility() ?? false", selector))
 
-    def until(self, script: str, *arguments: Any, seconds: float = 45) -> Any:
+    def until(self, script: str, *arguments: Any, seconds: float = 150) -> Any:
         """Waits until an expression is true in the page; fails with what the page says if it does not come true."""
         deadline = time.monotonic() + seconds
         while not (value := self.run(f"return {script}", *arguments)):

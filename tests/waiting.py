@@ -9,7 +9,7 @@ from typing import Any
 from shared.db.session import watchdog
 
 
-def until(happened: Callable[[], Any], what: str = "it did not happen", seconds: float = 60) -> Any:
+def until(happened: Callable[[], Any], what: str = "it did not happen", seconds: float = 150) -> Any:
     """Returns what happened when it has; the time only bounds a test that hangs."""
     deadline = time.monotonic() + seconds
     while not (found := happened()):

@@ -149,14 +149,14 @@ def container(image: Path, settings: dict[str, str], command: list[str]) -> Iter
 
 def is_healthy(image: Path, settings: dict[str, str], service: dict[str, Any]) -> bool:
     _, *check = service["healthcheck"]["test"]
-    return subprocess.run(check, cwd=image, env=settings, capture_output=True, timeout=45).returncode == 0
+    return subprocess.run(check, cwd=image, env=settings, capture_output=True, timeout=120).returncode == 0
 
 
 def test_the_containers_commands_make_a_healthy_system(
     image: Path, settings: dict[str, str], services_of_compose: dict[str, Any]
 ) -> None:
     shipped = set(image.rglob("*"))
-    release = subprocess.run(["bin/run", *services_of_compose["release"]["command"]], cwd=image, env=settings, timeout=60)
+    release = subprocess.run(["bin/run", *services_of_compose["release"]["command"]], cwd=image, env=settings, timeout=120)
     assert release.returncode == 0
     services = [services_of_compose["web"], services_of_compose["worker"]]
     assert not any(is_healthy(image, settings, service) for service in services)
@@ -176,7 +176,7 @@ def test_the_containers_commands_make_a_healthy_system(
 )
 def test_the_entry_point_runs_other_commands_too(image: Path, words: tuple[str, ...], code: int, said: str) -> None:
     done = subprocess.run(
-        ["bin/run", *words], cwd=image, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=45
+        ["bin/run", *words], cwd=image, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == code
     assert said in done.stderr

@@ -53,7 +53,7 @@ def test_every_way_to_postgres_takes_the_url(
     assert db.scalar("show plan_cache_mode") == "force_generic_plan"
     db.listener("widget").close()
     migrate = [sys.executable, "-m", "scripts.commands.migrate"]
-    done = subprocess.run(migrate, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(migrate, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -180,7 +180,7 @@ def test_old_strings_are_refused_in_words(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", _url(database_url, query="options=-c%20standard_conforming_strings%3Doff"))
     start = [sys.executable, "-m", *(["dramatiq", "--processes", "1"] if command[0].startswith("workers") else []), *command]
-    done = subprocess.run(start, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(start, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert "standard_conforming_strings is off" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -192,7 +192,7 @@ def test_migrate_names_a_wrong_url_as_such(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", _url(database_url, query=query))
     migrate = [sys.executable, "-m", "scripts.commands.migrate"]
-    done = subprocess.run(migrate, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(migrate, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stderr.startswith("migrate: DATABASE_URL: ")
     assert query.split("=")[0] in done.stderr

@@ -184,7 +184,7 @@ def test_empty_pages_and_refused_forms_are_accessible(browser: Browser, site: Si
             " field.form.noValidate = true; field.form.requestSubmit()",
             *(field, value),
         )
-        browser.until("!window.left && document.readyState === 'complete'", seconds=60)
+        browser.until("!window.left && document.readyState === 'complete'")
         assert browser.run("return document.querySelector('.notice.bad, .problem') !== null"), f"{path} takes {value!r}"
         check(browser, f"{path} refused", wrong)
     assert not wrong

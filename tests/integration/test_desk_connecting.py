@@ -59,7 +59,6 @@ def subscribe(world: World, callback: str, *fields: str) -> None:
     requests.post(f"{world.simulator.url}/v25.0/{APP}/subscriptions", json=body, headers=headers, timeout=60).raise_for_status()
 
 
-@pytest.mark.timeout(300)
 def test_a_number_is_its_owners_whose_token_meta_shows_it(app: Flask, world: World) -> None:
     owner, page, bot = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/channels", new_bot(world)
     form = {"chatbot_id": str(bot), "name": "5551000", "secret": "EAA-own", "waba_id": ""}
@@ -240,7 +239,6 @@ def test_a_gateway_that_makes_no_session_leaves_nothing_behind(app: Flask, world
 
 
 @pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
-@pytest.mark.timeout(300)
 def test_an_owner_connects_each_of_the_three_in_a_browser(browser: Browser, app: Flask, world: World) -> None:
     bot, owner = new_bot(world), person("owner", world.customer)
     subscribe(world, f"{_SITE}/webhooks/whatsapp/cloud", *FIELDS)
@@ -251,29 +249,29 @@ def test_an_owner_connects_each_of_the_three_in_a_browser(browser: Browser, app:
         browser.open(f"{page}/connect/telegram")
         browser.run("document.querySelector('#secret').focus()")
         browser.type(_BOT_TOKEN + "\n")
-        browser.until("document.querySelector('#checks [role=status]')?.textContent.includes('Everything is right')", seconds=60)
+        browser.until("document.querySelector('#checks [role=status]')?.textContent.includes('Everything is right')")
         assert browser.texts(".step.done h3") == ["The token is accepted: yes", "Messages come to this server: yes"]
 
         browser.open(f"{page}/connect/whatsapp_cloud")
         browser.run("document.querySelector('#name').value = '5551000'; document.querySelector('#secret').focus()")
         browser.type("EAA-own\n")
-        browser.until("document.querySelectorAll('#checks .step.done').length === 5", seconds=60)
+        browser.until("document.querySelectorAll('#checks .step.done').length === 5")
 
         for dialect in ("waha", "evolution"):
             browser.open(f"{page}/connect/whatsapp_qr")
             browser.run("document.querySelector('#dialect').value = arguments[0]", dialect)
             browser.press("Show the code")
             shown = "(image => image?.complete && image.naturalWidth > 0)(document.querySelector('.qr-code'))"
-            browser.until(shown, seconds=60)
+            browser.until(shown)
             assert "Waiting for the phone" in browser.texts("#checks [role=status]")[0]
             assert "connected once the phone has read the code" in browser.texts("main")[0]
-            browser.until("document.querySelectorAll('#checks .step.done').length === 2", seconds=60)
+            browser.until("document.querySelectorAll('#checks .step.done').length === 2")
             row = db.row(WhatsappQrSession.select().where(WhatsappQrSession.chatbot == bot))
             assert row is not None
             assert (row["dialect"], row["state"]) == (dialect, "connected")
             browser.press("Disconnect")
             browser.run("document.querySelector('#disconnect form').requestSubmit()")
-            browser.until("location.pathname.endsWith('/channels')", seconds=60)
+            browser.until("location.pathname.endsWith('/channels')")
             deleted = [one["path"] for one in world.simulator.record(dialect) if one["key"] == row["session_name"]]
             assert deleted, "the gateway's session is gone as well"
         assert [entry for entry in browser.log() if "Content Security Policy" in entry] == []

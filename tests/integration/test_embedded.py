@@ -114,7 +114,7 @@ def _pids(running: Services) -> list[int]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 def test_not_even_the_user_nobody_reads_the_files(fresh: Services, folder: Path) -> None:
     look = [sys.executable, "-c", f"import os; os.setuid(65534); os.listdir({str(folder)!r})"]
-    assert b"PermissionError" in subprocess.run(look, capture_output=True, timeout=30).stderr
+    assert b"PermissionError" in subprocess.run(look, capture_output=True, timeout=120).stderr
     assert (folder / "postgres").stat().st_uid == programs.POSTGRES_UID
 
 

@@ -452,7 +452,6 @@ def make_acceptable(case: schemathesis.Case, base_id: int | None, chatbot_id: in
         case.body["knowledge_base_id"] = base_id  # of no other base
 
 
-@pytest.mark.timeout(400)  # every operation of the document, on a machine that may be busy
 def test_the_document_says_what_the_api_does(door: FrontDoor, mine: Business, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_REQUESTS_PER_MINUTE", "100000")
     monkeypatch.setenv("PUBLIC_URL", "https://chat.example")

@@ -32,7 +32,7 @@ def run(command: object, *arguments: str, typed: str = "") -> int:
 def in_a_process(command: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """A command as it is typed, under these settings; it has to end by itself."""
     words = [sys.executable, "-m", f"scripts.commands.{command}", *arguments]
-    return subprocess.run(words, env={**os.environ, **settings}, capture_output=True, text=True, timeout=60)
+    return subprocess.run(words, env={**os.environ, **settings}, capture_output=True, text=True, timeout=120)
 
 
 def test_a_business_is_connected(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,7 +199,7 @@ runpy.run_module("scripts.commands." + sys.argv[1], run_name="__main__", alter_s
 def test_a_platforms_packages_are_enough(door: FrontDoor, command: tuple[str, ...], printed: str) -> None:
     name, *arguments = command
     code = _ON_A_PLATFORM.replace("sys.argv[1]", repr(name))
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout
 

@@ -521,7 +521,6 @@ def test_a_page_learns_of_an_erasure_between_its_loading_and_its_first_news(app:
     assert heard.startswith("event: conversation")
 
 
-@pytest.mark.timeout(90)  # its stream would last for a quarter of an hour
 def test_an_open_page_follows_its_conversation_into_another(app: Flask, world: World, agent: User) -> None:
     names = ["4917012345", "77123@lid"]
     for name in names:
@@ -537,7 +536,6 @@ def test_an_open_page_follows_its_conversation_into_another(app: Flask, world: W
         hear({"conversation"})
 
 
-@pytest.mark.timeout(90)  # its stream would last for a quarter of an hour
 @pytest.mark.parametrize("what", ["disabled", "logged out", "of another business", "no operator any more"])
 def test_the_open_page_of_somebody_who_may_not_see_it_any_more_ends(app: Flask, world: World, agent: User, what: str) -> None:
     world.say("My secret question")

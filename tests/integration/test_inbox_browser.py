@@ -43,14 +43,14 @@ ESCAPE, ENTER = "\ue00c", "\ue007"
 
 def until_shown(browser: Browser, selector: str, text: str) -> None:
     found = "[...document.querySelectorAll(arguments[0])].some(e => e.textContent.includes(arguments[1]))"
-    browser.until(found, selector, text, seconds=60)
+    browser.until(found, selector, text)
 
 
 def press(browser: Browser, key: str) -> None:
     """A key of the desk; waits for the page that it leads to."""
     browser.run("window.left = true")
     browser.type(key)
-    browser.until("!window.left && document.readyState === 'complete' && typeof deskKeys === 'object'", seconds=60)
+    browser.until("!window.left && document.readyState === 'complete' && typeof deskKeys === 'object'")
 
 
 def focused(browser: Browser) -> str:
@@ -124,14 +124,14 @@ def test_an_open_page_says_to_whom_it_was_given_meanwhile(browser: Browser, site
     chosen = "document.getElementById('assignee').selectedOptions[0].textContent"
     assert browser.run(f"return {chosen}") == "Assign to …"
     work.take(conversation()["id"], ben.id)
-    browser.until(f"{chosen} === 'Ben'", seconds=60)
+    browser.until(f"{chosen} === 'Ben'")
     browser.run("document.getElementById('assignee').value = arguments[0]", str(emma.id))
     browser.run("window.left = true; document.getElementById('assignee').dispatchEvent(new Event('change', {bubbles: true}))")
-    browser.until("!window.left && document.readyState === 'complete'", seconds=60)
+    browser.until("!window.left && document.readyState === 'complete'")
     assert conversation()["assigned_to"] == emma.id
     with db.transaction():
         ownership.assign(conversation()["id"], "bot", "api")
-    browser.until(f"{chosen} === 'Assign to …'", seconds=60)
+    browser.until(f"{chosen} === 'Assign to …'")
 
 
 def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, site: Site, world: World) -> None:
@@ -175,10 +175,10 @@ def test_nothing_stays_on_the_screen_of_somebody_who_may_not_see_it_any_more(
     until_shown(browser, ".bubble", "My secret question")
     if what == "logged out":
         db.rows(UserSession.delete().where(UserSession.user == agent.id))
-        browser.until("location.pathname === '/desk/login' && document.querySelector('#email')", seconds=60)
+        browser.until("location.pathname === '/desk/login' && document.querySelector('#email')")
     else:
         db.rows(User.update(customer=world.tenant()[0]).where(User.id == agent.id))
-        browser.until("document.querySelector('h1')?.textContent === 'There is no such page'", seconds=60)
+        browser.until("document.querySelector('h1')?.textContent === 'There is no such page'")
     assert "secret" not in browser.run("return document.documentElement.outerHTML")
 
 
@@ -364,13 +364,13 @@ def test_what_is_sent_without_a_connection_stays_in_its_place(browser: Browser, 
     log_in(browser, site, person("agent", world.customer, "Emma"))
     browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
     network(browser, offline=True)
-    browser.until("!navigator.onLine && document.getElementById('connection').checkVisibility()", seconds=60)
+    browser.until("!navigator.onLine && document.getElementById('connection').checkVisibility()")
     browser.run("document.getElementById('reply').focus()")
     browser.type("We open at nine." + ENTER)
-    browser.until("document.getElementById('connection').textContent.includes('nothing was sent')", seconds=60)
+    browser.until("document.getElementById('connection').textContent.includes('nothing was sent')")
     assert browser.run("return document.getElementById('reply').value") == "We open at nine."
     network(browser)
-    browser.until("document.getElementById('connection').hidden", seconds=60)
+    browser.until("document.getElementById('connection').hidden")
     press(browser, ENTER)
     until_shown(browser, "#bubbles .bubble", "We open at nine.")
     assert db.scalar("select count(*) from message where content = 'We open at nine.'") == 1
@@ -382,8 +382,8 @@ def test_a_connection_that_died_without_a_word_is_told_and_replaced(browser: Bro
         browser.open(f"{proxy.url}/desk/c/{world.customer}/inbox?view=all")
         until(lambda: any(connection.said(b"/events") for connection in proxy.connections()))
         proxy.treat(Mode.LOSE, only=lambda connection: connection.said(b"/events"), new=False)
-        browser.until("document.getElementById('connection').checkVisibility()", seconds=60)
-        browser.until("document.getElementById('connection').hidden", seconds=60)
+        browser.until("document.getElementById('connection').checkVisibility()")
+        browser.until("document.getElementById('connection').hidden")
         world.say("Are you open?")
         world.drain()
         until_shown(browser, "#chats > li", "Visitor")
@@ -425,11 +425,11 @@ def test_a_search_goes_further_back_while_the_lists_change(
     fill(world, 30)
     log_in(browser, site, person("agent", world.customer, "Emma"))
     browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=all&q=teapot")
-    browser.until("document.querySelector('[data-more]')", seconds=60)
+    browser.until("document.querySelector('[data-more]')")
     network(browser, latency=500)
     browser.run("document.querySelector('[data-more]').click()")
     until_with_changes(browser, "document.querySelectorAll('#chats > li').length === 1")
-    browser.until("!document.querySelector('[aria-disabled]')", seconds=60)
+    browser.until("!document.querySelector('[aria-disabled]')")
     browser.run("window.found = document.querySelector('#chats > li')")
     world.say("Another one", user="w_new")
     world.drain()
@@ -441,7 +441,7 @@ def test_a_list_that_shows_more_is_fetched_anew_with_all_of_its_rows(browser: Br
     fill(world, lists.PAGE + 12)
     log_in(browser, site, person("agent", world.customer, "Emma"))
     browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=all")
-    browser.until("document.querySelector('[data-more]')", seconds=60)
+    browser.until("document.querySelector('[data-more]')")
     network(browser, latency=500)
     browser.run("document.querySelector('[data-more]').click()")
     until_with_changes(browser, f"document.querySelectorAll('#chats > li').length === {lists.PAGE + 12}")

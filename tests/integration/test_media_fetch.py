@@ -453,7 +453,7 @@ def test_a_kill_while_a_file_comes_leaves_no_half_file(world: World, root: Path)
     world.simulator.faults([{"kind": "graph_media", "match": "attachments", "fault": "drip", "ms": 60_000}])
     worker = subprocess.Popen([sys.executable, "-c", _WORKER, str(job["id"])], cwd=root)
     arrivals = storage().arrivals
-    until(lambda: list(arrivals.glob("*")), seconds=90)
+    until(lambda: list(arrivals.glob("*")))
     worker.send_signal(signal.SIGKILL)
     worker.wait(30)
     [row] = media_of(message)

@@ -121,7 +121,7 @@ def test_a_signal_ends_a_migration_that_waits_for_a_lock_and_nobody_waits_behind
             try:
                 until(lambda: _waits_for_a_lock(cursor), "the migration to wait for the lock")
                 command_line.send_signal(number)
-                _, said = command_line.communicate(timeout=30)
+                _, said = command_line.communicate(timeout=120)
             finally:
                 command_line.kill()
         until(lambda: not _waits_for_a_lock(cursor), "PostgreSQL to end the statement")

@@ -118,7 +118,6 @@ def rows_of(customer: int) -> Any:
     }
 
 
-@pytest.mark.timeout(300)  # some thousand requests
 def test_odd_values_are_no_error_of_ours_and_reach_nobody_else(
     door: FrontDoor, mine: Business, monkeypatch: pytest.MonkeyPatch
 ) -> None:

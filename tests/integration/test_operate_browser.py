@@ -17,15 +17,12 @@ from tests.site import Site
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
 
-#: Seconds for what a busy machine does.
-PATIENCE = 60
-
 
 def press(browser: Browser, keys: str, until: str) -> None:
     """Types keys into the page, and waits for what they lead to."""
     browser.run("document.activeElement?.blur()")
     browser.type(keys)
-    browser.until(f"document.readyState === 'complete' && typeof deskKeys === 'object' && {until}", seconds=PATIENCE)
+    browser.until(f"document.readyState === 'complete' && typeof deskKeys === 'object' && {until}")
 
 
 def test_rows_are_ticked_by_keys_and_the_page_waits_meanwhile(
@@ -44,7 +41,7 @@ def test_rows_are_ticked_by_keys_and_the_page_waits_meanwhile(
     press(browser, "p", "location.pathname === '/desk/operate/replays/new'")
     assert browser.texts("#outcome-title") == ["2 failures match"]
     browser.open(f"{site.url}/desk/operate/search?q=message+{world.messages(status='FAILED')[0]['id']}")
-    browser.until("document.querySelector('.journey')", seconds=PATIENCE)
+    browser.until("document.querySelector('.journey')")
     assert browser.texts(".step.failed h2") != []
     assert "do you ship" not in browser.texts("body")[0], "an operator without the grant reads no texts"
 
@@ -73,7 +70,7 @@ def test_refreshes_of_a_page_do_not_overlap(
 ) -> None:
     log_in(browser, site, person("operator", None, "Olga"))
     browser.open(f"{site.url}/desk/operate")
-    browser.until("document.readyState === 'complete' && typeof refresh === 'function'", seconds=PATIENCE)
+    browser.until("document.readyState === 'complete' && typeof refresh === 'function'")
     browser.driver.execute_cdp_cmd("Network.enable", {})
     slow = {"offline": False, "latency": 700, "downloadThroughput": -1, "uploadThroughput": -1}
     browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", slow)
@@ -83,5 +80,5 @@ def test_refreshes_of_a_page_do_not_overlap(
         " return real(...args).finally(() => { window.underWay -= 1; }); };"
         "for (const wait of [0, 150, 300]) setTimeout(() => refreshIn(0.01), wait);"
     )
-    browser.until("window.calls >= 2 && window.underWay === 0", seconds=PATIENCE)
+    browser.until("window.calls >= 2 && window.underWay === 0")
     assert browser.run("return window.most") == 1

@@ -122,7 +122,7 @@ STARTS = {
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("pooled_url", REFUSED, indirect=True)
 def test_other_modes_are_refused_at_the_start(environment: dict[str, str], pooled_url: str, start: str, root: Path) -> None:
-    done = subprocess.run(STARTS[start], cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(STARTS[start], cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert WAY_OUT in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

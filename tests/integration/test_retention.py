@@ -23,7 +23,7 @@ def contacts_command(root: Path, environment: dict[str, str]) -> Any:
 
     def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "scripts.commands.contacts", *arguments]
-        return subprocess.run(command, input=typed, capture_output=True, text=True, cwd=root, timeout=60, check=False)
+        return subprocess.run(command, input=typed, capture_output=True, text=True, cwd=root, timeout=120, check=False)
 
     return run
 

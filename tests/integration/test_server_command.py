@@ -33,7 +33,7 @@ SERVER = [sys.executable, "-m", "scripts.commands.server", "--small", "--data"]
 def typed(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """scripts/server as it is typed; it has to end by itself."""
     environment = {**os.environ, "WEB_HOST": "127.0.0.1", **settings}
-    return subprocess.run([*SERVER, str(folder)], env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run([*SERVER, str(folder)], env=environment, capture_output=True, text=True, timeout=120)
 
 
 @contextlib.contextmanager
@@ -203,7 +203,7 @@ def test_the_demo_listens_on_port_too(taken: int) -> None:
         ("70000", "demo: PORT=70000 is not a port. Use a number from 1 to 65535."),
     ):
         environment = {**os.environ, "PORT": port, "WEB_HOST": "127.0.0.1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, said)
 
 
@@ -253,7 +253,7 @@ def test_what_readyz_misses_is_told() -> None:
 
 def migrated(**settings: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "scripts.commands.migrate"]
-    return subprocess.run(words, env={**os.environ, **settings}, capture_output=True, text=True, timeout=60)
+    return subprocess.run(words, env={**os.environ, **settings}, capture_output=True, text=True, timeout=120)
 
 
 def test_migrate_says_which_database_it_took(door: FrontDoor) -> None:

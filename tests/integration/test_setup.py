@@ -28,7 +28,7 @@ def checkout(root: Path, tmp_path: Path) -> Path:
 
 def setup(checkout: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": str(checkout / "path"), "HOME": str(checkout / "home"), **settings}
-    return subprocess.run([checkout / "scripts" / "setup"], env=environment, capture_output=True, text=True, timeout=100)
+    return subprocess.run([checkout / "scripts" / "setup"], env=environment, capture_output=True, text=True, timeout=120)
 
 
 def python(checkout: Path, name: str, suitable: bool = True) -> Path:

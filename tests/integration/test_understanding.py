@@ -243,7 +243,7 @@ def test_a_worker_that_is_killed_behind_the_transcript_has_paid_for_it_once(
     hears(world)
     note = arrived(world, "voice", VOICE)
     command = [sys.executable, "-c", KILLED, str(note["id"]), str(path)]
-    assert subprocess.run(command, cwd=root, timeout=60, check=False).returncode == -signal.SIGKILL
+    assert subprocess.run(command, cwd=root, timeout=120, check=False).returncode == -signal.SIGKILL
     understand(note, path)
     assert len(simulator.record("transcription")) == 1
     assert usage(world) == [("transcription", 1)]

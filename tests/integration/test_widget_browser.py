@@ -16,10 +16,7 @@ from tests.integration.widget_page import key_of
 from tests.site import serving
 from web.app import create_app
 
-pytestmark = [
-    pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}"),
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
 
 LAST = "[...document.querySelectorAll('#messages > .{role} .bubble')].at(-1)"
 #: As from the clipboard.
@@ -90,7 +87,7 @@ def test_a_message_leaves_over_another_connection_when_one_died_without_a_word(t
         browser.until(sent, 1)
         proxy.treat(Mode.LOSE, new=False)
         browser.type("Is anybody there?\ue007")
-        browser.until(sent, 2, seconds=120)
+        browser.until(sent, 2)
     assert db.scalar("select count(*) from job where queue = 'incoming-messages'") == 2, "each once"
 
 

@@ -41,7 +41,7 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(
         until(lambda done=done: sources.progress(source)["stored"] > done)  # type: ignore[misc, index]
         for process in psutil.Process(knowledge.pids("knowledge")[0]).children(recursive=True):
             process.kill()
-    until(lambda: idle() and sources.progress(source)["state"] == "done", seconds=150)  # type: ignore[index]
+    until(lambda: idle() and sources.progress(source)["state"] == "done")  # type: ignore[index]
     progress = sources.progress(source)
     assert progress is not None
     assert (progress["found"], progress["stored"], progress["failed"], progress["items"]) == (200, 197, 3, 394)

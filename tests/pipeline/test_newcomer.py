@@ -34,7 +34,7 @@ def url(environment: dict[str, str], root: Path) -> Iterator[str]:
 def typed(command: str, *arguments: str) -> str:
     """What a command prints; it has to succeed."""
     words = [sys.executable, "-m", f"scripts.commands.{command}", *arguments]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 

@@ -152,7 +152,7 @@ def test_a_request_that_fails_is_told_without_what_it_brought(
 ) -> None:
     address, seen = outside
     chosen = {**os.environ, "SENTRY_DSN": f"http://public@{address}/1"}
-    done = subprocess.run([sys.executable, "-c", _FAULTY_DOOR], env=chosen, cwd=root, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", _FAULTY_DOOR], env=chosen, cwd=root, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     [event] = seen.events
     assert event["request"]["url"].endswith("/fail")

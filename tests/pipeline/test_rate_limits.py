@@ -36,7 +36,7 @@ def test_the_outside_world_never_sees_more_than_the_limit(world: World, limited:
     for round_ in range(each):
         for person in range(people):
             world.say(f"shipping {round_}", channel="whatsapp_cloud", user=f"49{person:05}")
-    until(lambda: len(world.messages(role="assistant", status="SENT")) == people * each and idle(), seconds=90)
+    until(lambda: len(world.messages(role="assistant", status="SENT")) == people * each and idle())
     for queue, kind, most in ((Queue.WHATSAPP_CLOUD, "graph", 10), (Queue.AI, "ai", 20)):
         # A job passes the limit between its start and the arrival of its request.
         started = [row["started_at"].timestamp() for row in world.jobs(queue=queue)]

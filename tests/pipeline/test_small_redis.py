@@ -82,7 +82,7 @@ def processes(
 
 def test_all_processes_share_twenty_connections(world: World, processes: str, plan: tuple[str, redis.Redis]) -> None:
     admin, most = plan[1], 0
-    until(lambda: _is_well(processes), seconds=120)
+    until(lambda: _is_well(processes))
     for number in range(MESSAGES):
         world.say(channel=("widget", "whatsapp_cloud", "whatsapp_qr")[number % 3], user=f"4912{number:06d}")
         most = max(most, int(admin.info("clients")["connected_clients"]))
@@ -109,7 +109,7 @@ def _readiness(url: str) -> dict[str, Any]:
 
 
 def test_what_redis_refuses_comes_when_it_takes_it(world: World, processes: str, plan: tuple[str, redis.Redis]) -> None:
-    until(lambda: _is_well(processes), seconds=120)
+    until(lambda: _is_well(processes))
     faults = (
         (["replicaof", "127.0.0.1", "1"], ["replicaof", "no", "one"], "failed: read only"),
         (["config", "set", "maxmemory", "1"], ["config", "set", "maxmemory", "0"], "failed: full"),
@@ -119,7 +119,7 @@ def test_what_redis_refuses_comes_when_it_takes_it(world: World, processes: str,
         _refused_meanwhile(world, processes, plan[1], number, fault, says)
         plan[1].execute_command(*repair)
         answered = 3 * (number + 1)
-        until(lambda count=answered: _sent(world) == count and idle(), seconds=120)  # type: ignore[misc]  # a default of a lambda
+        until(lambda count=answered: _sent(world) == count and idle())  # type: ignore[misc]  # a default of a lambda
     assert len(world.messages(role="assistant")) == 9
 
 

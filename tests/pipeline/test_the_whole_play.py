@@ -48,8 +48,6 @@ pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {
 #: Replies that an expired token stops, events that an endpoint refuses (of so many messages, three of each), and broken jobs.
 STOPPED, REFUSED, BROKEN = 320, 60, 20
 SENDS, WEBHOOKS = "whatsapp-cloud-send", "webhook-delivery"
-#: Seconds for what a busy machine does.
-PATIENCE = 60
 MARKUP = "<img src=x onerror=hacked=1>"
 WRAPPING = "Yes, in paper of pressed tea leaves, with a ribbon of your choice and a card that we write by hand for you."
 TAUGHT = f'question,answer\nDo you ship to Austria?,"Yes, within three working days."\nDo you wrap presents?,"{WRAPPING}"\n'
@@ -135,7 +133,7 @@ def write_by_whatsapp(world: World, url: str) -> None:
     for begin in range(0, STOPPED, 80):
         messages = [written(f"wamid.{number}", **{"from": f"49170{number:07}"}) for number in range(begin, begin + 80)]
         body = json.dumps(webhook(change(str(777000 + world.chatbot), messages=messages))).encode()
-        assert requests.post(f"{url}/webhooks/whatsapp/cloud", body, headers=signed_by_meta(body, SECRET), timeout=PATIENCE).ok
+        assert requests.post(f"{url}/webhooks/whatsapp/cloud", body, headers=signed_by_meta(body, SECRET), timeout=60).ok
 
 
 HELD = "queue = %s and state = 'delayed' and waits_for is not null"
@@ -149,7 +147,7 @@ def all_are_held() -> bool:
 def give_up() -> None:
     """A week passes for the replies that wait: then they are given up."""
     db.rows(f"update job set created_at = created_at - interval '8 days', run_at = now() where {HELD}", [SENDS])
-    until(lambda: dead_letters.count(Filter()) == STOPPED + REFUSED + BROKEN, seconds=PATIENCE * 2)
+    until(lambda: dead_letters.count(Filter()) == STOPPED + REFUSED + BROKEN)
 
 
 # ---- Hands
@@ -157,13 +155,13 @@ def give_up() -> None:
 
 def until_shown(browser: Browser, selector: str, text: str) -> None:
     found = "[...document.querySelectorAll(arguments[0])].some(e => e.textContent.replace(/\\s+/g, ' ').includes(arguments[1]))"
-    browser.until(found, selector, text, seconds=PATIENCE)
+    browser.until(found, selector, text)
 
 
 def leads(browser: Browser, to: str = "") -> None:
     """Waits for the page that the last press leads to, of an address that ends so; `left` was set before."""
     loaded = "!window.left && document.readyState === 'complete'"
-    browser.until(f"{loaded} && new RegExp(arguments[0]).test(location.pathname)", to, seconds=PATIENCE)
+    browser.until(f"{loaded} && new RegExp(arguments[0]).test(location.pathname)", to)
 
 
 def click(browser: Browser, label: str, to: str | None = None, within: str = "main") -> None:
@@ -202,7 +200,7 @@ def press(browser: Browser, pressed: str, to: str = "") -> None:
     browser.run("window.left = true")
     keys(browser, pressed)
     leads(browser, to)
-    browser.until("typeof deskKeys === 'object'", seconds=PATIENCE)
+    browser.until("typeof deskKeys === 'object'")
 
 
 def tab_to(browser: Browser, selector: str) -> None:
@@ -232,7 +230,7 @@ def log_in(browser: Browser, url: str, email: str) -> None:
 
 def log_out(browser: Browser) -> None:
     browser.driver.find_element("css selector", ".nav-foot form button").click()
-    browser.until("location.pathname === '/desk/login'", seconds=PATIENCE)
+    browser.until("location.pathname === '/desk/login'")
 
 
 # ---- By mouse
@@ -260,7 +258,7 @@ def owner_opens_shop(browser: Browser, url: str, shop: Shop, tmp_path: Path) -> 
     click(browser, "Start a test chat", "/answers$", within="aside")
     browser.driver.switch_to.frame(browser.driver.find_element("css selector", ".test-frame"))
     say(browser, "Do you ship to Austria?")
-    browser.until(f"{NEWEST}.includes('three working days')", seconds=PATIENCE)
+    browser.until(f"{NEWEST}.includes('three working days')")
     browser.leave_frames()
     until_shown(browser, ".used", "Do you ship to Austria?")
 
@@ -287,13 +285,13 @@ class Visit:
         browser.driver.switch_to.new_window("tab")
         self.tab = browser.driver.current_window_handle
         browser.open(shop.url)
-        browser.until(LAUNCHER, seconds=PATIENCE)
+        browser.until(LAUNCHER)
         browser.driver.find_element("css selector", "switchboard-chat").shadow_root.find_element("css selector", "button").click()
 
     def __enter__(self) -> None:
         self.browser.driver.switch_to.window(self.tab)
         self.browser.frame_in_shadow("switchboard-chat")
-        self.browser.until("document.getElementById('text')", seconds=PATIENCE)
+        self.browser.until("document.getElementById('text')")
 
     def __exit__(self, *_: object) -> None:
         self.browser.leave_frames()
@@ -304,11 +302,11 @@ class Visit:
         with self:
             say(self.browser, question)
             if answer:
-                self.browser.until(f"{NEWEST}.includes({answer!r})", seconds=PATIENCE)
+                self.browser.until(f"{NEWEST}.includes({answer!r})")
 
     def sees(self, text: str) -> None:
         with self:
-            self.browser.until(f"{NEWEST}.includes({text!r})", seconds=PATIENCE)
+            self.browser.until(f"{NEWEST}.includes({text!r})")
 
 
 def answer(browser: Browser, text: str) -> None:
@@ -340,12 +338,12 @@ def agent_steps_in(browser: Browser, invitation: str, shop: Shop, simulator: Sim
     click(browser, "Take over", "/conversations/")
     answer(browser, "We do, in silk!")
     visit.sees("in silk!")
-    until(lambda: not db.scalar("select count(*) from job where queue = 'ai-processing' and closed_at is null"), seconds=PATIENCE)
+    until(lambda: not db.scalar("select count(*) from job where queue = 'ai-processing' and closed_at is null"))
     simulator.faults([REVOKED, DOWN])
     click(browser, "Back to the bot", "/conversations/")
     visit.asks("And do you ship to Austria?", "three working days")
     with visit:  # what it saw of the AI's words is gone
-        browser.until("!/tea leaves|Thanks$/m.test(document.querySelector('#messages').innerText)", seconds=PATIENCE)
+        browser.until("!/tea leaves|Thanks$/m.test(document.querySelector('#messages').innerText)")
     assert nobody_got("tea leaves")
     browser.driver.switch_to.window(visit.tab)
     browser.driver.close()
@@ -455,7 +453,7 @@ def agent_works_by_keys(browser: Browser, url: str, simulator: Simulator) -> Non
     until_shown(browser, ".owner-bar", "Closed.")
     tab_to(browser, ".nav-foot form button")
     keys(browser, Keys.ENTER)
-    browser.until("location.pathname === '/desk/login'", seconds=PATIENCE)
+    browser.until("location.pathname === '/desk/login'")
 
 
 def operator_replays_by_keys(browser: Browser, url: str, simulator: Simulator) -> None:
@@ -479,7 +477,7 @@ def operator_replays_by_keys(browser: Browser, url: str, simulator: Simulator) -
 def test_the_whole_play(browser: Browser, url: str, world: World, shop: Shop, simulator: Simulator, tmp_path: Path) -> None:
     began = time.monotonic()
     invitation = owner_opens_shop(browser, url, shop, tmp_path)
-    until(all_are_held, seconds=PATIENCE * 2)
+    until(all_are_held)
     agent_steps_in(browser, invitation, shop, simulator)
     give_up()
     operator_repairs(browser, url, world, simulator)
@@ -488,7 +486,7 @@ def test_the_whole_play(browser: Browser, url: str, world: World, shop: Shop, si
     agent_works_by_keys(browser, url, simulator)
     operator_replays_by_keys(browser, url, simulator)
     assert browser.run("return sessionStorage.getItem('mouse')") is None
-    until(idle, seconds=PATIENCE)
+    until(idle)
     assert nobody_got("tea leaves"), "the AI's answer came, and was not sent"
     print(f"the whole play: {by_mouse - began:.0f} s by mouse, {time.monotonic() - by_mouse:.0f} s by keyboard")
     assert sent_by_whatsapp(simulator) == STOPPED, "nobody got a message twice"

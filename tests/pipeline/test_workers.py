@@ -259,7 +259,7 @@ def test_a_machine_without_a_process_left_is_waited_for(world: World, root: Path
         until(lambda: world.jobs(queue="incoming-messages", state="completed"))
         assert supervisor.poll() is None
         supervisor.terminate()
-        said = supervisor.communicate(timeout=60)[1]
+        said = supervisor.communicate(timeout=120)[1]
     assert supervisor.returncode == 0
     assert said.count("the machine starts no worker, tried again in 0 s: ") == 3
 

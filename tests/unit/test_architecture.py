@@ -249,7 +249,7 @@ def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.Monkey
 
 def test_a_shell_reads_env_example_as_it_is_written(root: Path) -> None:
     """It says itself: set -a; . ./.env. A value with a space would be a command there, and its setting lost."""
-    told = subprocess.run(["sh", "-ec", "set -a; . ./.env.example; env -0"], cwd=root, env={}, capture_output=True, timeout=60)
+    told = subprocess.run(["sh", "-ec", "set -a; . ./.env.example; env -0"], cwd=root, env={}, capture_output=True, timeout=120)
     assert told.stderr == b""
     read = dict(line.split("=", 1) for line in told.stdout.decode().split("\0") if line)
     written = dict(re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(encoding="utf-8"), re.M))

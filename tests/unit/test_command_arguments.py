@@ -30,7 +30,7 @@ import pytest
 def test_a_wrong_word_is_refused_in_a_sentence(tmp_path: Path, command: str, said: str) -> None:
     environment = {**os.environ, "PORT": "abc", "SWITCHBOARD_DATA": str(tmp_path / "data")}
     words = [sys.executable, "-m", *f"scripts.commands.{command}".split()]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

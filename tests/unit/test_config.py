@@ -304,7 +304,7 @@ def test_all_problems_are_reported_at_once_and_no_value(monkeypatch: pytest.Monk
 
 def test_a_worker_stops_at_once_and_names_the_variable(root: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import workers.ai"], cwd=root, env={"PATH": "/usr/bin"}, capture_output=True, timeout=60
+        [sys.executable, "-c", "import workers.ai"], cwd=root, env={"PATH": "/usr/bin"}, capture_output=True, timeout=120
     )
     assert done.returncode != 0
     for name in ("DATABASE_URL", "CREDENTIALS_KEY"):
@@ -342,7 +342,7 @@ def test_every_documented_setting_refuses_nonsense(root: Path, monkeypatch: pyte
 def _run_line(root: Path, line: str, **settings: str) -> subprocess.CompletedProcess[str]:
     command = parse_procfile((root / "Procfile").read_text(encoding="utf-8"))[line]
     environment = {**GOOD, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "WEB_HOST": "127.0.0.1", **settings}
-    return subprocess.run(["sh", "-c", command], cwd=root, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(["sh", "-c", command], cwd=root, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_folder_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, comm
         env={**os.environ, "SWITCHBOARD_DATA": str(tmp_path / "file" / "data"), "DATABASE_URL": "", "REDIS_URL": ""},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 1
     assert f"{name}: {tmp_path / 'file' / 'data'}" in done.stderr

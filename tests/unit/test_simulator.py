@@ -164,7 +164,7 @@ def test_an_unknown_address_is_answered_with_the_valid_ones(simulator: Simulator
 def test_a_port_that_is_taken_is_named_in_a_sentence(simulator: Simulator) -> None:
     port = simulator.url.rsplit(":", 1)[1]
     words = [sys.executable, "-m", "scripts.local.simulator", "--port", port]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stderr.startswith(f"simulator: port {port} cannot be used: ")
     assert done.stderr.endswith("Choose another one with --port; --port 0 takes a free one.\n")

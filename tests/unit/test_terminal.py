@@ -29,5 +29,5 @@ Freed()
 @pytest.mark.parametrize("arrival", [IN_A_HOOK, IN_A_FINALIZER])
 def test_a_signal_is_not_lost_where_python_ignores_exceptions(root: Path, arrival: str) -> None:
     code = f"{PROGRAM}{arrival}time.sleep(60)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=50)
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (1, "it: stopped\n")
