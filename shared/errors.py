@@ -1,4 +1,5 @@
-"""How a stage says what becomes of a job. Only shared/jobs/stage.py turns these into a state of the ledger.
+"""How a stage says what becomes of a job (only shared/jobs/stage.py turns these into a state of the ledger), and how people hear
+that what they asked for is refused.
 
 Anything else that a stage raises is an attempt that failed: it is retried by the stage's policy.
 """
@@ -63,6 +64,17 @@ class JobParked(Exception):
 
 class LeaseLost(Exception):
     """The job was claimed by another worker, finished or given up meanwhile, so this execution's result must not count."""
+
+
+class Refused(Exception):
+    """What somebody asks for cannot be done as things are; the text says why, and what to do.
+
+    The desk translates `text`, in which `values` are named: "%(name)s is the last owner".
+    """
+
+    def __init__(self, text: str, **values: object) -> None:
+        super().__init__(text % values if values else text)
+        self.text, self.values = text, values
 
 
 class InvalidPayload(ValueError):

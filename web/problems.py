@@ -18,10 +18,8 @@ from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, Re
 from shared import db
 from shared.broker.connection import outage as redis_outage
 from shared.db.credentials import CredentialsUnreadable
-from shared.errors import InvalidPayload, ServiceDown
+from shared.errors import InvalidPayload, Refused, ServiceDown
 from shared.media.folder import StorageDown
-from shared.models.limits import TooMany
-from shared.teaching.fields import Refused
 from web.error_words import own_words, words_of
 from web.hardening import PAGE_POLICY
 
@@ -39,7 +37,6 @@ def install(app: Flask) -> None:
     app.register_error_handler(HTTPException, answer_to)
     app.register_error_handler(InvalidPayload, _invalid)
     app.register_error_handler(Refused, _refused)
-    app.register_error_handler(TooMany, _refused)
     app.register_error_handler(CredentialsUnreadable, _unreadable)
     for outage in (OperationalError, InterfaceError, ServiceDown):
         app.register_error_handler(outage, _outage)
@@ -96,7 +93,7 @@ def _invalid(error: InvalidPayload) -> Response:
     return problem(422, "Unprocessable Entity", str(error), errors=error.errors)
 
 
-def _refused(error: Refused | TooMany) -> Response:
+def _refused(error: Refused) -> Response:
     return problem(409, "Conflict", str(error))
 
 

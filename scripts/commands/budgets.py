@@ -13,11 +13,10 @@ from shared import db
 from shared.budgets import budgets, prices
 from shared.budgets.budgets import AT_LIMIT, BudgetSchema
 from shared.config import settings
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.http.urls import UrlRefused
 from shared.models import Budget, Customer
 from shared.payloads import check
-from shared.teaching.fields import Refused
 
 
 def main() -> int:

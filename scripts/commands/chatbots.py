@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shared import db
+from shared.errors import Refused
 from shared.models import Chatbot
-from shared.teaching.fields import Refused
 
 CHATBOT_HELP = "its id, which scripts/connect business prints; a chatbot has one such account, and a new one replaces it"
 

@@ -22,13 +22,11 @@ from scripts.local.environment import web_address
 from scripts.local.terminal import count, with_database
 from shared import db
 from shared.channels import connecting
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.http.urls import UrlRefused
 from shared.models import Chatbot, Customer
-from shared.models.limits import TooMany
 from shared.payloads import check
 from shared.teaching import chatbots, knowledge
-from shared.teaching.fields import Refused
 from shared.teaching.languages import LANGUAGES
 from shared.teaching.sites import site_origin
 
@@ -47,7 +45,7 @@ def main() -> int:
     """Runs one command; 1 if the database refuses it, or does not answer."""
     arguments = _arguments()
     try:
-        return with_database("connect", arguments, TooMany)
+        return with_database("connect", arguments)
     except peewee.IntegrityError as problem:
         reason = _reason(problem, arguments)
     except connecting.Taken:

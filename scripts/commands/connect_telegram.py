@@ -12,8 +12,7 @@ from scripts.commands.connect_account import in_place_of, read_secret
 from scripts.local.terminal import count
 from shared.channels.checks import ProviderRefused
 from shared.channels.connecting import connect_telegram
-from shared.errors import OutsideFailure
-from shared.teaching.fields import Refused
+from shared.errors import OutsideFailure, Refused
 
 _ADDRESS_HELP = (
     "where Telegram reaches this front door, like https://chat.shop.example; without one it works on any machine, for "

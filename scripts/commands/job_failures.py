@@ -11,10 +11,9 @@ from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table
 from shared import db
 from shared.channels.registry import CHANNELS
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.operations import bulk_actions, criteria, dead_letters, pauses, replays
 from shared.operations.dead_letters import Filter
-from shared.teaching.fields import Refused
 
 #: Who replays and pauses by a command, in the rows that remember it.
 ACTOR = "scripts/jobs"

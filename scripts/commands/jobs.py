@@ -18,14 +18,13 @@ from scripts.local.terminal import cell, count, print_table, with_database
 from shared import db
 from shared.channels import accounts, health
 from shared.channels.registry import CHANNELS
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.jobs import operator
 from shared.models import Chatbot, InboundReject, Job, Message
 from shared.operations import bulk_actions, journey
 from shared.operations.search import find
 from shared.payloads import MAX_ROW_ID
 from shared.queue_service import STATES, enqueue_incoming_message, get_queue_stats
-from shared.teaching.fields import Refused
 from web.hooks.replay import replay
 
 
@@ -34,7 +33,7 @@ def main() -> int:
     arguments = _arguments()
     # Without a handler Python would print the bare log event beside the command's own line.
     logging.getLogger("shared").addHandler(logging.NullHandler())
-    return with_database("jobs", arguments, operator.Refused)
+    return with_database("jobs", arguments)
 
 
 def _arguments() -> argparse.Namespace:

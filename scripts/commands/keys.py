@@ -10,10 +10,8 @@ from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.db import credentials
-from shared.errors import PermanentError
+from shared.errors import PermanentError, Refused
 from shared.models import TABLES, ApiKey, Base, EncryptedField, encrypted_fields
-from shared.models.limits import TooMany
-from shared.teaching.fields import Refused
 from web.api import keys
 
 #: Rows that are read and written at a time: others who write one of them wait for as long as these take.
@@ -22,7 +20,7 @@ BATCH = 100
 
 def main() -> int:
     """Runs one command; 1 if there is no such customer or key."""
-    return with_database("keys", _arguments(), TooMany)
+    return with_database("keys", _arguments())
 
 
 def _arguments() -> argparse.Namespace:

@@ -19,12 +19,10 @@ from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.ai import local_model
 from shared.ai.search import try_out
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, KnowledgeBase, KnowledgeItem
-from shared.models.limits import TooMany
 from shared.payloads import check
 from shared.teaching import knowledge, vectors
-from shared.teaching.fields import Refused
 from shared.teaching.languages import LANGUAGES
 
 #: Items of one list, and characters of their texts in it.
@@ -33,7 +31,7 @@ LISTED, SHOWN = 100, 100
 
 def main() -> int:
     """Runs one command; 1 if it is refused, or there is no such row."""
-    return with_database("knowledge", _arguments(), TooMany, InvalidPayload)
+    return with_database("knowledge", _arguments(), InvalidPayload)
 
 
 def _arguments() -> argparse.Namespace:

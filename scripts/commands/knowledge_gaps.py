@@ -10,10 +10,10 @@ from typing import Any
 from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table
 from shared import db
+from shared.errors import Refused
 from shared.models import KnowledgeBase, KnowledgeGap
 from shared.payloads import check
 from shared.teaching import gaps
-from shared.teaching.fields import Refused
 
 #: Groups of one list, and characters of their questions in it.
 LISTED, SHOWN = 100, 100

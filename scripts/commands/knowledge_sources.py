@@ -12,10 +12,10 @@ from typing import Any
 from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table
 from shared import db
+from shared.errors import Refused
 from shared.knowledge import sources
 from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeBase, KnowledgeSource
-from shared.teaching.fields import Refused
 from shared.teaching.languages import LANGUAGES
 
 #: Seconds between two looks at an import, and after which one that nobody has begun is worth a word.

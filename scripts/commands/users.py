@@ -10,14 +10,14 @@ from functools import partial
 from scripts.local.environment import web_address
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
+from shared.errors import Refused
 from shared.models import User
 from shared.people import audit, links, users
-from shared.people.users import Refused
 
 
 def main() -> int:
     """Runs one command; 1 if it is refused."""
-    return with_database("users", _arguments(), Refused)
+    return with_database("users", _arguments())
 
 
 def _arguments() -> argparse.Namespace:

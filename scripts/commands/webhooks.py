@@ -10,11 +10,11 @@ from typing import Any
 from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
+from shared.errors import Refused
 from shared.models import WebhookEndpoint
 from shared.operations import bulk_actions, criteria
 from shared.operations import webhook_recovery as recovery
 from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
-from shared.teaching.fields import Refused
 from shared.webhooks import endpoints
 
 #: As an action's `created_by` and `stopped_by`.
@@ -23,7 +23,7 @@ BY = "scripts/webhooks"
 
 def main() -> int:
     """Runs one command; 1 if there is nothing to do, or it cannot be done."""
-    return with_database("webhooks", _arguments(), recovery.Refused)
+    return with_database("webhooks", _arguments())
 
 
 def _arguments() -> argparse.Namespace:

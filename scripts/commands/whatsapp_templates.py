@@ -10,8 +10,8 @@ from scripts.commands.chatbots import require_chatbot
 from scripts.local.terminal import count
 from shared import db
 from shared.channels.whatsapp_cloud import template_store
+from shared.errors import Refused
 from shared.models import WhatsappCloudAccount
-from shared.teaching.fields import Refused
 
 
 def add_command(commands: Any) -> None:

@@ -17,8 +17,7 @@ import peewee
 
 from scripts.local.environment import use_running_services
 from shared.db.connecting import Unsuitable
-from shared.errors import ServiceDown
-from shared.teaching.fields import Refused
+from shared.errors import Refused, ServiceDown
 
 #: Seconds after which a lost end is tried again: by then Python is out of the hook that lost it.
 _AGAIN = 0.05

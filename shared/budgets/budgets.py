@@ -13,10 +13,9 @@ from marshmallow import Schema, ValidationError, validates_schema
 from peewee import Case, fn
 
 from shared import db
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.models import Budget, BudgetReservation, Chatbot
 from shared.teaching import fields
-from shared.teaching.fields import Refused
 from shared.teaching.hours import time_zones
 
 AT_LIMIT = ("hand_over", "text", "cheaper_model")

@@ -8,8 +8,6 @@ own_message_change_v2's.
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +17,7 @@ from shared.channels.inbound import InboundAccount, InboundEdit, InboundMessage,
 from shared.channels.kinds import Author, Kind
 from shared.channels.registry import Channel
 from shared.db import sql
+from shared.db.busy import attempts
 from shared.db.pruning import delete_in_batches
 from shared.errors import InvalidPayload, ServiceDown
 from shared.payloads import MAX_ID, without_middle
@@ -35,9 +34,8 @@ UNKNOWN, FOREIGN, KEPT = "unknown", "foreign", "kept"
 KEEP_PARKED = 8 * 86_400.0
 #: Seconds for which a caption waits for its picture, then it is a message by itself; those that are accepted at once.
 PICTURE_WAIT, OVERDUE_PAGE = 120.0, 100
-#: Attempts at a change, and seconds between them at most: its message comes at the same moment, and the second finds it; or
-#: others are at work on the same rows for milliseconds.
-TRIES, PAUSE = 20, 0.15
+#: Attempts at a change: its message comes at the same moment, and the second finds it; or others are at work on the same rows.
+TRIES = 20
 
 
 def edit(channel: Channel, account: InboundAccount, edited: InboundEdit) -> str:
@@ -131,9 +129,8 @@ def _change_own(
 
 
 def _until_nobody_is_at_work(attempt: Callable[[], str]) -> str:
-    for _ in range(TRIES):
+    for _ in attempts(TRIES):
         outcome = db.retry_on_outage(attempt, db.WEB_RETRY_SECONDS)
         if outcome != "again":
             return outcome
-        time.sleep(random.uniform(PAUSE / 10, PAUSE))
     raise ServiceDown("a message could not be changed, for its conversation is busy")

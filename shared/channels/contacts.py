@@ -7,20 +7,20 @@ turn out to be one person's are learnt here. The functions that merge are in sch
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Sequence
 
 from shared import db
 from shared.db import sql
+from shared.db.busy import attempts
 from shared.errors import ServiceDown
 from shared.privacy import marks
 
 log = logging.getLogger(__name__)
 queries = sql.load(__file__)
 
-#: Attempts at learning names, and seconds between them at most: others are at work on the same conversations for milliseconds.
-TRIES, PAUSE = 12, 0.15
+#: Attempts at learning names.
+TRIES = 12
 #: Conversations that get their contact by one statement, and seconds of a sweep for all of them: an old database has millions.
 BATCH, SWEEP_SECONDS = 100, 1.0
 #: Seconds after which a name that its person gave up is forgotten: a week. Nobody gets a used phone number sooner.
@@ -35,10 +35,9 @@ def learn(chatbot_id: int, channel: str, names: Sequence[str], moved_to: str | N
     same conversations all the time; then nothing has happened.
     """
     names_of_one = {"chatbot_id": chatbot_id, "channel": channel, "names": list(names)}
-    for _ in range(TRIES):
+    for _ in attempts(TRIES):
         if queries["learn"].scalar(**names_of_one, moved_to=moved_to, marks=_marks(chatbot_id, channel, names)):
             return True
-        time.sleep(random.uniform(PAUSE / 10, PAUSE))
     log.warning("names_not_learnt", extra={"chatbot": chatbot_id, "channel": channel})
     return False
 

@@ -11,6 +11,7 @@ from shared import db, queues
 from shared.broker.connection import outage
 from shared.broker.enqueue import Ticket, enqueue, message_for, tickets_of
 from shared.broker.redis_broker import get_broker
+from shared.errors import Refused
 from shared.jobs.dead_letter import request_dead_letters
 from shared.models import Job
 from shared.queues import Queue
@@ -34,7 +35,7 @@ _WHY_NOT = {
 }
 
 
-class Refused(Exception):
+class JobRefused(Refused):
     """The job is not in a state for that; `state` is the ledger's word for it, the text an operator's."""
 
     def __init__(self, job_id: int, state: str) -> None:
@@ -43,7 +44,7 @@ class Refused(Exception):
 
 
 def requeue(job_id: int) -> None:
-    """Runs a failed job again, as if it were new: in its turn, if it has an ordering key. Raises Refused."""
+    """Runs a failed job again, as if it were new: in its turn, if it has an ordering key. Raises JobRefused."""
     with db.transaction():
         # First its event, which the sweep may be giving another job at this moment; it waits for no job (job_requeue_v2).
         db.rows(
@@ -51,7 +52,7 @@ def requeue(job_id: int) -> None:
         )
         answer = db.scalar("select job_requeue_v2(%s)", [job_id])
     if answer["outcome"] != "requeued":
-        raise Refused(job_id, answer["outcome"])
+        raise JobRefused(job_id, answer["outcome"])
     [ticket] = tickets_of([answer["ticket"]])
     log.warning("job_requeued", extra={"job": job_id, "queue": ticket.queue, "held": answer["held"]})
     enqueue([] if answer["held"] else [ticket])
@@ -59,10 +60,10 @@ def requeue(job_id: int) -> None:
 
 
 def discard(job_id: int) -> None:
-    """Gives a job up; its stage writes what follows from a failure. Raises Refused for one that runs, or has completed."""
+    """Gives a job up; its stage writes what follows from a failure. Raises JobRefused for one that runs, or has completed."""
     outcome = db.scalar("select job_discard_v1(%s, %s)", [job_id, REASON])
     if outcome != "discarded":
-        raise Refused(job_id, outcome)
+        raise JobRefused(job_id, outcome)
     log.warning("job_discarded", extra={"job": job_id})
     queue = Queue(db.scalar(Job.select(Job.queue).where(Job.id == job_id)))
     try:

@@ -23,13 +23,13 @@ from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.db import sql
 from shared.db.pruning import delete_in_batches
+from shared.errors import Refused
 from shared.http.urls import UrlRefused, normalize_url, site_of
 from shared.knowledge import uploads
 from shared.knowledge.documents import MAX_FILE, Unreadable
 from shared.knowledge.readers import supported
 from shared.models import KnowledgeBase, KnowledgeDocument, KnowledgeSource, limits
 from shared.payloads import strip_invalid
-from shared.teaching.fields import Refused
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ verbs are SQL; everything else reads and writes through these: `db.rows(Message.
 `insert` gets the database's default. `priority`, `vector`, `revision`, `is_test` and an item's `updated_at` are PostgreSQL's to
 write.
 What does not: rules, queries, any I/O.
-It may import: db, for the connection that all models share. Everybody above db may import it.
+It may import: errors; db, for the connection that all models share. Everybody above db may import it.
 """
 
 from shared.models.base import Base, EncryptedField, encrypted_fields

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from peewee import ModelSelect
 
 from shared import db
+from shared.errors import Refused
 
 
 class Limit(NamedTuple):
@@ -34,12 +35,11 @@ PEOPLE = Limit(500, "A business has at most %(most)s people, with those who have
 KEYS = Limit(100, "A business has at most %(most)s API keys that work. Revoke one that you no longer need.")
 
 
-class TooMany(Exception):
+class TooMany(Refused):
     """There are as many as a business may have."""
 
     def __init__(self, limit: Limit) -> None:
-        self.text, self.values = limit.text, {"most": f"{limit.most:,}"}
-        super().__init__(self.text % self.values)
+        super().__init__(limit.text, most=f"{limit.most:,}")
 
 
 def check(limit: Limit, customer_id: int, rows: ModelSelect[Any]) -> None:

@@ -16,6 +16,7 @@ from peewee import fn
 from shared import db
 from shared.broker.enqueue import Ticket, tickets_of
 from shared.db import sql
+from shared.errors import Refused
 from shared.models import BulkAction, WebhookEndpoint, WebhookEvent
 from shared.operations import bulk_actions
 
@@ -33,10 +34,6 @@ PATIENCE = 30.0
 PAGE = 5_000
 #: Deliveries of an endpoint that may wait behind first ones: a receiver that is slower than the pace is waited for.
 MAX_WAITING = 1_000
-
-
-class Refused(Exception):
-    """The endpoint cannot be recovered now; the text says why, and what to do."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from peewee import IntegrityError, fn
 
 from shared import db
+from shared.errors import Refused
 from shared.models import Customer, User, UserLink, UserSession, limits
 from shared.people import passwords
 
@@ -15,14 +16,6 @@ from shared.people import passwords
 ROLES = ("agent", "owner", "operator")
 #: Without the characters that have a meaning in a header of an e-mail (RFC 5322, 3.2.3): "a,b@x.example" would go to two people.
 _ADDRESS = re.compile(r'[^@\s()<>\[\]:;,\\"]+@[\w-]+(\.[\w-]+)*')
-
-
-class Refused(Exception):
-    """What cannot be done; the text says why, and what to do. The desk has it in other languages, with the same `values`."""
-
-    def __init__(self, text: str, **values: object) -> None:
-        super().__init__(text % values if values else text)
-        self.text, self.values = text, values
 
 
 def may(user: User, role: str) -> bool:
@@ -43,8 +36,6 @@ def create(email: str, name: str, role: str, customer_id: int | None = None) -> 
             if customer_id is not None:
                 limits.check(limits.PEOPLE, customer_id, User.select(User.id).where(User.customer == customer_id))
             user_id = db.scalar(new.returning(User.id))
-    except limits.TooMany as problem:
-        raise Refused(problem.text, **problem.values) from None
     except IntegrityError:
         raise Refused(
             "%(address)s is the address of a user already. Use another one, or make a new link for that user.", address=address

@@ -8,9 +8,7 @@ maintenance's next look. What providers deliver again is recognised by marks (ma
 from __future__ import annotations
 
 import logging
-import random
 import re
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +20,7 @@ from shared import db
 from shared.broker.connection import outage
 from shared.broker.redis_broker import get_broker
 from shared.db import sql
+from shared.db.busy import attempts
 from shared.errors import ServiceDown
 from shared.media import files
 from shared.models import User
@@ -32,8 +31,8 @@ from shared.teaching import askers
 log = logging.getLogger(__name__)
 queries = sql.load(__file__)
 
-#: Attempts, and seconds between them at most: who is at work on the person's rows needs milliseconds.
-TRIES, PAUSE = 20, 0.15
+#: Attempts at an erasure.
+TRIES = 20
 #: Milliseconds that a statement waits for a row: less than PostgreSQL takes to notice a deadlock, so that it is we who give up.
 LOCK_TIMEOUT = 100
 #: Seconds that one statement may take: a business has millions of events.
@@ -50,7 +49,17 @@ def erase(customer_id: int, contact_id: int, user: User | None = None, **by: Any
     `user`, `by`: who did it, and by which way (`by="desk"`), for the audit, which keeps nothing of the person. Raises ServiceDown
     if others were at work on the same rows all the time; then nothing has happened.
     """
-    for _ in range(TRIES):
+    erased = _erase_when_free(customer_id, contact_id, user, by)
+    if erased is None:
+        return None
+    _forget_in_redis(erased.pop("visitors"))
+    erased["files"] = _delete_files()
+    log.info("contact_erased", extra={"customer": customer_id, "contact": contact_id, **erased})
+    return erased
+
+
+def _erase_when_free(customer_id: int, contact_id: int, user: User | None, by: dict[str, Any]) -> dict[str, Any] | None:
+    for _ in attempts(TRIES):
         try:
             with db.patient(PATIENCE), db.transaction():
                 db.rows(f"set local lock_timeout = {LOCK_TIMEOUT}")
@@ -58,20 +67,11 @@ def erase(customer_id: int, contact_id: int, user: User | None = None, **by: Any
                 if erased is not None:
                     about = {**by, "messages": erased["messages"], "events": erased["events"]}
                     audit.record("contact.erased", "contact", contact_id, about, user=user, customer_id=customer_id)
+                return erased
         except OperationalError as problem:
             if not isinstance(getattr(problem, "orig", None), LockNotAvailable | DeadlockDetected):
                 raise
-            time.sleep(random.uniform(PAUSE / 10, PAUSE))
-        else:
-            break
-    else:
-        raise ServiceDown("the contact could not be erased, for its conversations are busy")
-    if erased is None:
-        return None
-    _forget_in_redis(erased.pop("visitors"))
-    erased["files"] = _delete_files()
-    log.info("contact_erased", extra={"customer": customer_id, "contact": contact_id, **erased})
-    return erased
+    raise ServiceDown("the contact could not be erased, for its conversations are busy")
 
 
 def _erase(customer_id: int, contact_id: int) -> dict[str, Any] | None:

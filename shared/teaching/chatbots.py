@@ -12,7 +12,7 @@ from marshmallow import fields as marshmallow_fields
 from peewee import Expression, fn
 
 from shared import db
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, Conversation, KnowledgeBase, limits
 from shared.teaching import fields
 from shared.teaching.default_texts import default_texts
@@ -197,7 +197,7 @@ def delete_chatbot(customer_id: int, chatbot_id: int) -> str | None:
             return None
         count = db.scalar(Conversation.select(fn.COUNT(Conversation.id)).where(Conversation.chatbot == chatbot_id))
         if count:
-            raise fields.Refused(
+            raise Refused(
                 f"Chatbot {chatbot_id} has conversations ({count}), and what they used is charged for, so it stays. To end it, "
                 "empty its allowed_origins and disconnect its channels."
             )

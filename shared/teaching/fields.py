@@ -21,10 +21,6 @@ HTTP = "^[Hh][Tt][Tt][Pp][Ss]?://"
 _MESSAGES: dict[str, Any] = {"required": "must be given", "null": "must not be null"}
 
 
-class Refused(Exception):
-    """What cannot be done as things are; the text says why, and what to do."""
-
-
 def text(maximum: int, **options: Any) -> fields.String:
     """A text that says something, of at most `maximum` characters."""
     checks: list[Any] = [not_blank, validate.Length(max=maximum, error=f"must have at most {maximum:,} characters")]

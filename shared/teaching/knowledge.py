@@ -12,6 +12,7 @@ from marshmallow import Schema
 from peewee import JOIN, Case, Expression, ModelSelect, Value, fn
 
 from shared import db
+from shared.errors import Refused
 from shared.models import Chatbot, KnowledgeBase, KnowledgeDocument, KnowledgeItem, KnowledgeSource, limits
 from shared.teaching import fields
 from shared.teaching.languages import LANGUAGES, language_of
@@ -130,7 +131,7 @@ def delete_base(customer_id: int, base_id: int) -> str | None:
         bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.knowledge_base == base_id).order_by(Chatbot.id))
         if bots:
             names = ", ".join(f"{bot['id']} ({bot['name']})" for bot in bots)
-            raise fields.Refused(f"Chatbot {names} answers from this knowledge base. Give it another one, or none, first.")
+            raise Refused(f"Chatbot {names} answers from this knowledge base. Give it another one, or none, first.")
         db.rows(KnowledgeBase.delete().where(KnowledgeBase.id == base_id))
     return str(base["name"])
 

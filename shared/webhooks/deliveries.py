@@ -9,12 +9,9 @@ from peewee import Alias, fn
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
+from shared.errors import Refused
 from shared.models import WebhookEndpoint, WebhookEvent
 from shared.webhooks.triggers import Trigger
-
-
-class Refused(Exception):
-    """It cannot be delivered now; the text says why, and what to do."""
 
 
 def delivery_job_tickets(trigger: Trigger = Trigger.FIRST) -> Alias:

@@ -17,7 +17,7 @@ from peewee import Case, Expression, ModelSelect, fn
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.db.credentials import CredentialsUnreadable, decrypt, encrypt
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, WebhookEndpoint, WebhookEvent, limits
 from shared.webhooks import rotation, signing
 from shared.webhooks.deliveries import delivery_job_tickets
@@ -52,17 +52,6 @@ COLUMNS = (
     WebhookEndpoint.disabled_reason,
     WebhookEndpoint.created_at,
 )
-
-
-class EndpointIsOff(Exception):
-    """Nothing is delivered to it."""
-
-
-class OtherWay(Exception):
-    """Events that wait to be read would have to be delivered, or the other way round."""
-
-    def __init__(self) -> None:
-        super().__init__("An endpoint with an address keeps one, and one whose events are read gets none. Make a new endpoint.")
 
 
 def headers_problem(headers: Mapping[str, str]) -> str:
@@ -117,14 +106,15 @@ def change(customer_id: int, endpoint_id: int, values: Mapping[str, Any], rotate
     """The endpoint as it is now, with its secret if that is new; None: it, or one of its chatbots, is not the customer's.
 
     A secret that is replaced signs as well for a day. Who switches an endpoint on again begins with a clean record. Call it in
-    a transaction. Raises OtherWay, InvalidPayload, TooManySecrets.
+    a transaction. Raises Refused, InvalidPayload.
     """
     if not _owns(customer_id, values.get("chatbots")):
         return None
     own = _is_own(customer_id, endpoint_id)
     is_turned = WebhookEndpoint.url.is_null(values.get("url") is not None)
     if "url" in values and db.row(WebhookEndpoint.select(WebhookEndpoint.id).where(own, is_turned)):
-        raise OtherWay
+        # Events that wait to be read would have to be delivered, or the other way round.
+        raise Refused("An endpoint with an address keeps one, and one whose events are read gets none. Make a new endpoint.")
     stored, secret = _stored(values), signing.new_secret() if rotates else None
     if secret:
         stored |= rotation.replaced(own, secret)
@@ -148,7 +138,7 @@ def delete(customer_id: int, endpoint_id: int) -> int | None:
 def send_test(
     customer_id: int, endpoint_id: int, event: str | None, record: Callable[[], object] | None = None
 ) -> dict[str, Any] | None:
-    """Delivers an example of an event, with `test` in its data, also where the endpoint is paused. Raises EndpointIsOff.
+    """Delivers an example of an event, with `test` in its data, also where the endpoint is paused. Raises Refused.
 
     `record` writes of it in the same transaction.
     """
@@ -157,7 +147,7 @@ def send_test(
     if endpoint is None:
         return None
     if not endpoint["active"]:
-        raise EndpointIsOff("The endpoint is switched off. Set it active first.")
+        raise Refused("The endpoint is switched off. Set it active first.")
     name = event or endpoint["events"][0]
     values = {"customer": customer_id, "endpoint": endpoint_id, "event": name, "payload": {**example_data(name), "test": True}}
     shown: list[Any] = [WebhookEvent.id, WebhookEvent.status]

@@ -14,6 +14,7 @@ from peewee import Expression, fn
 
 from shared import db
 from shared.db.credentials import encrypt
+from shared.errors import Refused
 from shared.models import WebhookEarlierSecret, WebhookEndpoint
 
 #: For how long a secret that was replaced signs: a day, for the receiver to learn the new one.
@@ -22,18 +23,8 @@ OLD_SECRET_LASTS = timedelta(hours=24)
 MAX_OLD_SECRETS = 10
 
 
-class TooManySecrets(Exception):
-    """As many secrets as may be were replaced within a day."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"The secret was replaced {MAX_OLD_SECRETS} times within 24 hours, and each of them still signs. Use the newest one"
-            " that you have, or wait until the first has ended."
-        )
-
-
 def replaced(is_it: Expression, secret: str) -> dict[str, Any]:
-    """The columns of an endpoint that gets this secret. Call it in the transaction that changes it. Raises TooManySecrets."""
+    """The columns of an endpoint that gets this secret. Call it in the transaction that changes it. Raises Refused."""
     signs = WebhookEndpoint.old_secret_until > fn.now()
     columns = (WebhookEndpoint.id, signs.alias("has_old"))
     endpoint = db.row(WebhookEndpoint.select(*columns).where(is_it).for_update("FOR NO KEY UPDATE"))  # type: ignore[arg-type]  # peewee takes it
@@ -51,7 +42,10 @@ def _keep(endpoint_id: int, has_old: bool | None) -> None:
         return
     count = db.scalar(WebhookEarlierSecret.select(fn.COUNT(WebhookEarlierSecret.id)).where(earlier))
     if count + 1 >= MAX_OLD_SECRETS:
-        raise TooManySecrets
+        raise Refused(
+            f"The secret was replaced {MAX_OLD_SECRETS} times within 24 hours, and each of them still signs. Use the newest one"
+            " that you have, or wait until the first has ended."
+        )
     columns = (WebhookEndpoint.id, WebhookEndpoint.old_secret, WebhookEndpoint.old_secret_until)
     last = WebhookEndpoint.select(*columns).where(WebhookEndpoint.id == endpoint_id)
     into = [WebhookEarlierSecret.endpoint, WebhookEarlierSecret.secret, WebhookEarlierSecret.until]

@@ -11,9 +11,9 @@ from flask import Flask, g
 from werkzeug.routing import Rule
 
 from shared import config, db
+from shared.errors import Refused
 from shared.models import AuditEntry, Media, Message, UserLink, UserSession
 from shared.people import links, users
-from shared.people.users import Refused
 from tests.builders import World
 from tests.integration.desk_pages import PAGES, PASSWORD, Visitor, furnish, person
 from tests.integration.test_ledger_races import until_waiting

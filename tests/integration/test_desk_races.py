@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 
 from shared import db
+from shared.errors import Refused
 from shared.models import AuditEntry
 from shared.people import passwords, users
-from shared.people.users import Refused
 from shared.privacy import erasure
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, knowledge_of, person, webhook

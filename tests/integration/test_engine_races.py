@@ -170,7 +170,7 @@ def test_a_failed_delivery_is_not_requeued_while_the_sweep_gives_its_event_anoth
         requeued = pool.submit(operator.requeue, failed["id"])
         until_waiting(1)
         sweep.connection.commit()
-        with pytest.raises(operator.Refused, match="redelivered by another job"):
+        with pytest.raises(operator.JobRefused, match="redelivered by another job"):
             requeued.result(45)
     assert world.jobs(id=failed["id"])[0]["state"] == "failed"
 

@@ -22,12 +22,12 @@ from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.db import query
 from shared.db.session import watchdog
+from shared.errors import Refused
 from shared.http.bulkhead import customer_room
 from shared.jobs.ledger import leases
 from shared.knowledge import reading, sources, uploads, web
 from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeDocument, KnowledgeItem, KnowledgeUpload
-from shared.teaching.fields import Refused
 from tests.builders import World
 from tests.waiting import until
 

@@ -46,7 +46,7 @@ def test_a_requeued_send_goes_out_once(world: World, simulator: Simulator) -> No
     assert db.scalar("select count(*) from usage_log where kind = 'whatsapp_cloud'") == 1
     events = [row["event"] for row in db.rows("select event from webhook_event where status = 'DELIVERED' order by id")]
     assert events == ["conversation.opened", "message.received", "message.failed", "message.sent"]
-    with pytest.raises(operator.Refused, match="completed"):
+    with pytest.raises(operator.JobRefused, match="completed"):
         operator.requeue(job_id)
 
 
@@ -66,7 +66,7 @@ def requeued(job_id: int) -> str:
     """Requeues a job; "", or why not."""
     try:
         operator.requeue(job_id)
-    except operator.Refused as refusal:
+    except operator.JobRefused as refusal:
         return refusal.state
     return ""
 
@@ -124,7 +124,7 @@ def test_a_question_that_has_its_fallback_is_not_asked_again(world: World, simul
     world.drain()
     [job] = world.jobs(queue="ai-processing")
     assert world.dead_letter(job["id"])
-    with pytest.raises(operator.Refused, match="fallback"):
+    with pytest.raises(operator.JobRefused, match="fallback"):
         operator.requeue(job["id"])
     world.drain()
     assert [message["content"] for message in world.messages(role="assistant")] == ["We are busy."]
@@ -139,7 +139,7 @@ def test_an_event_is_delivered_by_one_job_at_a_time(world: World, simulator: Sim
     world.dead_letter(job["id"])
     db.rows("update job set payload = jsonb_build_object('webhook_event_id', webhook_event_id)")
     db.rows("update webhook_event set status = 'PENDING', error = null")  # somebody redelivers it through the API
-    with pytest.raises(operator.Refused, match="redelivered"):
+    with pytest.raises(operator.JobRefused, match="redelivered"):
         operator.requeue(job["id"])
     db.rows("update webhook_event set status = 'FAILED', error = 'x'")
     operator.requeue(job["id"])
@@ -187,11 +187,11 @@ def test_what_runs_or_is_done_is_not_deleted(world: World) -> None:
     world.say()
     [job] = world.jobs()
     claimed = world.claim(job["id"])
-    with pytest.raises(operator.Refused, match="being worked on"):
+    with pytest.raises(operator.JobRefused, match="being worked on"):
         operator.discard(claimed.id)
-    with pytest.raises(operator.Refused, match="no job 4711"):
+    with pytest.raises(operator.JobRefused, match="no job 4711"):
         operator.discard(4711)
-    with pytest.raises(operator.Refused, match="no job 4711"):
+    with pytest.raises(operator.JobRefused, match="no job 4711"):
         operator.requeue(4711)
 
 
@@ -203,7 +203,7 @@ def test_a_job_whose_row_is_locked_is_not_waited_for(world: World) -> None:
     def discard() -> None:
         try:
             operator.discard(job["id"])
-        except operator.Refused as refusal:
+        except operator.JobRefused as refusal:
             refusals.append(refusal.state)
 
     with db.transaction():

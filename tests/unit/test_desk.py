@@ -15,8 +15,9 @@ from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po
 
 from shared.channels.outcomes import EXPLANATIONS
+from shared.errors import Refused
 from shared.models import limits
-from shared.people.users import Refused, checked_address
+from shared.people.users import checked_address
 from shared.teaching import chatbots, knowledge
 from shared.webhooks import schemas
 from shared.webhooks.events import EVENT_TYPES

@@ -10,7 +10,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Conflict, Unauthorized
 
 from shared import db
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.people import users
 from shared.teaching import fields as given
 from web.api import keys
@@ -73,7 +73,7 @@ def create_key(new: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         name = users.checked_name(new["name"])
-    except users.Refused as refusal:
+    except Refused as refusal:
         raise InvalidPayload("API key", {"name": str(refusal)}) from None
     with db.transaction():
         try:

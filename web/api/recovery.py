@@ -120,12 +120,9 @@ def recover_endpoint(asked: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
     pace = asked.pop("pace")
     name, where = _own(endpoint_id), Filter(endpoint_id, **asked)
     total = recovery.count(where)
-    try:
-        with db.transaction():
-            recovery_id = recovery.begin(where, total, BY_API, pace)
-            audited("webhook.recovered", "webhook", endpoint_id, name=name, since=where.as_json()["since"], status=where.status)
-    except recovery.Refused as refusal:
-        raise Conflict(str(refusal)) from None
+    with db.transaction():
+        recovery_id = recovery.begin(where, total, BY_API, pace)
+        audited("webhook.recovered", "webhook", endpoint_id, name=name, since=where.as_json()["since"], status=where.status)
     return row_or_404(_recoveries(endpoint_id).where(BulkAction.id == recovery_id), "recovery")
 
 

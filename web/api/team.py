@@ -13,7 +13,7 @@ from marshmallow import fields
 from werkzeug.exceptions import Conflict
 
 from shared import db
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.models import User
 from shared.payloads import Pattern
 from shared.people import audit, users
@@ -111,13 +111,10 @@ def invite_agent(new: dict[str, Any]) -> dict[str, Any]:
     email = _checked("email", users.checked_address, new["email"])
     name = _checked("name", users.checked_name, new["name"])
     check_invitations(customer_id())
-    try:
-        with db.transaction():
-            agent = users.create(email, name, "agent", customer_id())
-            audited("user.invited", "user", agent.id, name=agent.name, role="agent")
-            path = invitations.make(agent)
-    except users.Refused as refusal:
-        raise Conflict(str(refusal)) from None
+    with db.transaction():
+        agent = users.create(email, name, "agent", customer_id())
+        audited("user.invited", "user", agent.id, name=agent.name, role="agent")
+        path = invitations.make(agent)
     return _invited(agent, path)
 
 
@@ -172,7 +169,7 @@ def _agent(user_id: int) -> User:
     an owner."""
     try:
         user = users.locked(user_id)
-    except users.Refused:
+    except Refused:
         user = None
     user = existing(user if user and user.customer_id == customer_id() else None, "user")
     if user.role != "agent":
@@ -191,7 +188,7 @@ def _shown(user: User) -> dict[str, Any]:
 def _checked(member: str, check: Callable[[str], str], text: str) -> str:
     try:
         return check(text)
-    except users.Refused as refusal:
+    except Refused as refusal:
         raise InvalidPayload("colleague", {member: str(refusal)}) from None
 
 

@@ -7,12 +7,10 @@ from functools import partial
 from typing import Any
 
 from flask import Response
-from werkzeug.exceptions import Conflict
 
 from shared import db
 from shared.models import WebhookEvent
 from shared.webhooks import deliveries, endpoints
-from shared.webhooks.rotation import TooManySecrets
 from web.api.api import api, customer_id, existing, page
 from web.api.schemas import PageQuerySchema
 from web.api.webhook_schemas import (
@@ -76,13 +74,10 @@ def update_endpoint(changes: dict[str, Any], endpoint_id: int) -> dict[str, Any]
     """
     rotates = changes.pop("rotate_secret")
     values = {name: value for name, value in changes.items() if value is not None or name in _NULLABLE}
-    try:
-        with db.transaction():
-            changed = existing(endpoints.change(customer_id(), endpoint_id, values, rotates), _WHAT)
-            for action, about in _changes(values, rotates):
-                _audited(action, changed, **about)
-    except (endpoints.OtherWay, TooManySecrets) as problem:
-        raise Conflict(str(problem)) from None
+    with db.transaction():
+        changed = existing(endpoints.change(customer_id(), endpoint_id, values, rotates), _WHAT)
+        for action, about in _changes(values, rotates):
+            _audited(action, changed, **about)
     return changed
 
 
@@ -108,10 +103,7 @@ def test_endpoint(wanted: dict[str, Any], endpoint_id: int) -> dict[str, Any]:
     """
     endpoint = existing(endpoints.get(customer_id(), endpoint_id), "webhook endpoint")
     note = partial(_audited, "tested", endpoint)
-    try:
-        return existing(endpoints.send_test(customer_id(), endpoint_id, wanted["event"], note), "webhook endpoint")
-    except endpoints.EndpointIsOff as problem:
-        raise Conflict(str(problem)) from None
+    return existing(endpoints.send_test(customer_id(), endpoint_id, wanted["event"], note), "webhook endpoint")
 
 
 @api.delete("/webhook-endpoints/<int:endpoint_id>")
@@ -161,7 +153,4 @@ def redeliver_event(event_id: int) -> dict[str, Any]:
     It goes out under its own id once more, at once, and its redelivery schedule starts over.
     """
     note = partial(audited, "webhook.event_resent", "webhook event", event_id)
-    try:
-        return existing(deliveries.resend(customer_id(), event_id, note), "webhook event")
-    except deliveries.Refused as refusal:
-        raise Conflict(str(refusal)) from None
+    return existing(deliveries.resend(customer_id(), event_id, note), "webhook event")

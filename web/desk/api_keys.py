@@ -7,8 +7,9 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
 from shared import db
+from shared.errors import Refused
 from shared.models.limits import TooMany
-from shared.people.users import Refused, checked_name
+from shared.people.users import checked_name
 from web.api import keys as api_keys
 from web.audited import audited
 from web.desk import desk

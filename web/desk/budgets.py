@@ -12,11 +12,10 @@ from werkzeug.exceptions import NotFound
 from shared import db
 from shared.budgets import budgets
 from shared.budgets.budgets import BudgetSchema
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.models import Budget, Chatbot, Customer
 from shared.payloads import check, id_in
 from shared.teaching.chatbots import is_own
-from shared.teaching.fields import Refused
 from shared.teaching.hours import time_zone_choices
 from web.audited import audited
 from web.desk import desk, forms

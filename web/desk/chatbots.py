@@ -11,13 +11,12 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.config import settings
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, KnowledgeBase
 from shared.models.limits import TooMany
 from shared.payloads import check
 from shared.teaching import chatbots as teaching
 from shared.teaching import knowledge
-from shared.teaching.fields import Refused
 from shared.teaching.hours import DAYS, time_zone_choices
 from shared.teaching.providers import MAX_PROVIDERS
 from web.api.api import MAX_TEXT_BODY

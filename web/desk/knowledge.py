@@ -11,12 +11,11 @@ from peewee import fn
 from werkzeug.exceptions import NotFound
 
 from shared import db
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, KnowledgeBase, KnowledgeGap, KnowledgeItem, KnowledgeSource
 from shared.models.limits import TooMany
 from shared.payloads import check, strip_invalid
 from shared.teaching import knowledge as teaching
-from shared.teaching.fields import Refused
 from shared.teaching.languages import SIMPLE, STEMMED
 from web import trying_out
 from web.api.api import MAX_TEXT_BODY

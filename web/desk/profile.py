@@ -6,8 +6,8 @@ from flask import Response, flash, g, make_response, render_template, request, s
 from flask_babel import gettext as _
 
 from shared import db
+from shared.errors import Refused
 from shared.people import passwords, sessions, users
-from shared.people.users import Refused
 from web.audited import audited
 from web.desk import desk
 from web.desk.access import TOKEN, allowed

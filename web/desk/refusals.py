@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from flask_babel import gettext
 
-from shared.models.limits import TooMany
-from shared.people.users import Refused
+from shared.errors import Refused
 
 
-def refusal_text(refusal: Refused | TooMany) -> str:
+def refusal_text(refusal: Refused) -> str:
     """A refusal's text, translated."""
     return str(gettext(refusal.text, **refusal.values))

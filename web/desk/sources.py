@@ -11,13 +11,12 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
 from shared import db
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.knowledge import sources as imports
 from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeDocument, KnowledgeSource
 from shared.models.limits import TooMany
 from shared.payloads import check
-from shared.teaching.fields import Refused
 from web.api.source_schemas import NewSourceSchema
 from web.api.sources import MAX_UPLOAD
 from web.audited import audited

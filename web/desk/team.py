@@ -11,9 +11,9 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
 from shared import db
+from shared.errors import Refused
 from shared.models import User
 from shared.people import mail, users
-from shared.people.users import Refused
 from web import invitations
 from web.audited import audited
 from web.desk import desk

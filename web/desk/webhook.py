@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import BadRequest, NotFound
 
 from shared import db
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.models import BulkAction, Chatbot, WebhookEvent
 from shared.operations import bulk_actions
 from shared.operations import webhook_recovery as recovery
@@ -63,7 +63,7 @@ def resend_event(endpoint_id: int, event_id: int) -> Response:
         raise NotFound
     try:
         deliveries.resend(g.customer.id, event_id, lambda: audited("webhook.event_resent", "webhook event", event_id))
-    except deliveries.Refused:
+    except Refused:
         flash(_("It cannot be sent now: it is on its way already, or the webhook is switched off."), "bad")
         return to(endpoint_id)
     flash(_("It is sent again, with the same id."))
@@ -87,7 +87,7 @@ def recover_webhook(endpoint_id: int) -> Response:
         with db.transaction():
             recovery.begin(where, total, g.user.email, pace)
             audited("webhook.recovered", "webhook", endpoint_id, name=name_of(endpoint), since=given["since"][:16])
-    except recovery.Refused:
+    except Refused:
         flash(_("It cannot begin now: another one is running, or the webhook is switched off."), "bad")
     return to(endpoint_id)
 

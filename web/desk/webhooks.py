@@ -11,13 +11,13 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import NotFound
 
 from shared import db
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, WebhookEndpoint
 from shared.models.limits import TooMany
 from shared.payloads import check, id_in
 from shared.webhooks import endpoints, overview
 from shared.webhooks.events import DEFAULT_EVENTS, EVENT_TYPES
-from shared.webhooks.rotation import MAX_OLD_SECRETS, TooManySecrets
+from shared.webhooks.rotation import MAX_OLD_SECRETS
 from web.api.webhook_schemas import EndpointChangesSchema, NewEndpointSchema, TestEventSchema
 from web.audited import audited
 from web.desk import desk, forms
@@ -167,7 +167,7 @@ def save_webhook(endpoint_id: int) -> Response:
             audited("webhook.changed", "webhook", endpoint_id, name=name_of({**endpoint, **changes}))
     except InvalidPayload as problem:
         return _form(endpoint, given, translated_errors(problem.errors), status=422)
-    except endpoints.OtherWay:
+    except Refused:
         text = _("An endpoint with an address keeps one, and one whose events are read gets none. Make a new one.")
         return _form(endpoint, given, {"url": text}, status=422)
     flash(_("Saved."))
@@ -196,7 +196,7 @@ def test_webhook(endpoint_id: int) -> Response:
         wanted = check(TestEventSchema, "test event", {"event": forms.text_or_none(request.form, "event")})
         note = partial(audited, "webhook.tested", "webhook", endpoint_id, name=name_of(endpoint))
         endpoints.send_test(g.customer.id, endpoint_id, wanted["event"], note)
-    except (InvalidPayload, endpoints.EndpointIsOff):
+    except (InvalidPayload, Refused):
         flash(_("The test was not sent: switch the webhook on first, and choose an event of the list."), "bad")
         return to(endpoint_id)
     if endpoint["url"]:
@@ -217,7 +217,7 @@ def rotate_webhook_secret(endpoint_id: int) -> Response:
             if endpoint is None:
                 raise NotFound
             audited("webhook.secret_rotated", "webhook", endpoint_id, name=name_of(endpoint))
-    except TooManySecrets:
+    except Refused:
         flash(
             _(
                 "The secret was replaced %(most)s times within 24 hours. Wait until the first of them has ended.",

@@ -69,7 +69,7 @@ class Dashboard(DashboardApp):  # type: ignore[misc]  # dramatiq-dashboard has n
     def _requeue_job(self, req: Any) -> Any:
         try:
             operator.requeue(_job_of(req))
-        except operator.Refused as refusal:
+        except operator.JobRefused as refusal:
             return _CONFLICT, str(refusal)
         return self._back_to_the_list(req)
 
@@ -77,7 +77,7 @@ class Dashboard(DashboardApp):  # type: ignore[misc]  # dramatiq-dashboard has n
     def _delete_job(self, req: Any) -> Any:
         try:
             operator.discard(_job_of(req))
-        except operator.Refused as refusal:
+        except operator.JobRefused as refusal:
             if refusal.state not in ("gone", "completed"):  # of those the message is all that is left
                 return _CONFLICT, str(refusal)
         self.iface.delete_message(req.post_data["queue"], req.post_data["id"])
