@@ -70,6 +70,28 @@ def test_the_menu_of_an_operator_fits_a_small_laptop(browser: Browser, site: Sit
     assert last <= foot
 
 
+def test_the_menu_stays_and_a_test_chat_begins_where_the_page_is(browser: Browser, site: Site, world: World) -> None:
+    log_in(browser, site, person("owner", world.customer))
+    show(browser, 1280, 700)
+    browser.open(f"{site.url}/desk/c/{world.customer}/chatbots/{world.chatbot}/answers")
+    browser.run("scrollTo(0, document.documentElement.scrollHeight)")
+    browser.until("scrollY > 200")
+    assert -1 < browser.run("return document.querySelector('.nav').getBoundingClientRect().top") <= 0
+    browser.run("scrollTo(0, 0)")
+    browser.press("Start a test chat")
+    browser.until("location.hash === '#test' && document.activeElement === document.querySelector('.test-frame')")
+    assert browser.run("return scrollY") == 0
+    browser.until("document.activeElement.contentDocument.activeElement.matches('textarea')")
+    browser.type("Do you ship gifts?")
+    browser.until("document.activeElement.contentDocument.activeElement.value === 'Do you ship gifts?'")
+    show(browser, 390)
+    browser.run("window.left = true")
+    browser.press("Start over")
+    browser.until("!window.left && location.hash === '#test' && document.readyState === 'complete'")
+    top = browser.run("return document.querySelector('.test-chat').getBoundingClientRect().top")
+    assert 52 <= top < 300, "below the bar, on the screen"
+
+
 def test_a_new_owner_s_phone_says_what_to_do_first(browser: Browser, site: Site, world: World) -> None:
     with db.transaction():
         new = Customer.create(name="New", created_at=fn.now()).id
