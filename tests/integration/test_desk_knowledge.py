@@ -84,7 +84,7 @@ def test_an_import_of_which_nothing_could_be_read_is_not_done(app: Flask, world:
         states[name] = (">done<" in shown, "1 could not be read" in shown)
     assert states == {"broken.pdf": (False, True), "faq.csv": (True, False)}
     failures = Visitor(app, person("operator", None)).get("/desk/operate/failures").text
-    assert "the business repeats it itself" in failures
+    assert "Repeated by the businesses themselves" in failures
     assert "/operate/replays/new" not in failures, "a replay would send nothing"
 
 
@@ -93,6 +93,8 @@ def test_a_question_is_answered_once_for_all_who_asked(app: Flask, world: World)
     browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge/{own['base']}/gaps"
     shown = browser.get(page).text
     assert "asked 2 times" in shown
+    assert re.findall(r'Open questions\s*<span class="badge warn">(\d+)</span>', shown) == ["1"], "it is one to answer"
+    assert "1 open question<" in browser.get(f"/desk/c/{world.customer}/knowledge").text
     assert "Austria &lt;b&gt;now&lt;/b&gt;" in shown
     gap = int(db.scalar(KnowledgeGap.select(KnowledgeGap.id)))
     assert browser.post(f"{page}/{gap}/answer", content=" ").status_code == 422

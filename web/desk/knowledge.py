@@ -15,6 +15,7 @@ from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, KnowledgeBase, KnowledgeGap, KnowledgeItem, KnowledgeSource
 from shared.models.limits import TooMany
 from shared.payloads import check, strip_invalid
+from shared.teaching import gaps
 from shared.teaching import knowledge as teaching
 from shared.teaching.languages import SIMPLE, STEMMED
 from web import trying_out
@@ -189,7 +190,7 @@ def require_base(base_id: int) -> dict[str, Any]:
     row = db.row(_bases().where(own))
     if row is None:
         raise NotFound
-    return row
+    return _counted(row)
 
 
 def _there(row: Row | None) -> Row:
@@ -214,15 +215,21 @@ def own_language() -> str:
 
 
 def _bases() -> Any:
-    gaps = KnowledgeGap.select(fn.COUNT(KnowledgeGap.id)).where(
+    asked = KnowledgeGap.select(fn.COUNT(KnowledgeGap.id)).where(
         KnowledgeGap.knowledge_base == KnowledgeBase.id, KnowledgeGap.closed_at.is_null()
     )
     bots = Chatbot.select(fn.string_agg(Chatbot.name, ", ")).where(Chatbot.knowledge_base == KnowledgeBase.id)
-    return KnowledgeBase.select(*teaching.BASE, gaps.alias("gaps"), bots.alias("bots"))
+    return KnowledgeBase.select(*teaching.BASE, asked.alias("gaps"), bots.alias("bots"))
+
+
+def _counted(base: dict[str, Any]) -> dict[str, Any]:
+    """With as many open questions as there are to answer: like ones are one, however often they were asked."""
+    return {**base, "gaps": len(gaps.of_base(g.customer.id, base["id"]))} if base["gaps"] > 1 else base
 
 
 def _list(problems: dict[str, str], status: int = 200) -> Response:
-    bases = db.rows(_bases().where(KnowledgeBase.customer == g.customer.id).order_by(KnowledgeBase.name, KnowledgeBase.id))
+    own = _bases().where(KnowledgeBase.customer == g.customer.id)
+    bases = [_counted(row) for row in db.rows(own.order_by(KnowledgeBase.name, KnowledgeBase.id))]
     page = render_template("desk/knowledge.html", bases=bases, problems=problems, languages=languages(), own=own_language())
     return make_response(page, status)
 
