@@ -62,10 +62,12 @@ class Folder:
                 raise
 
     @down_if_it_fails()
-    def read(self, key: str) -> bytes:
-        """All of it."""
+    def read(self, key: str, start: int = 0, size: int | None = None) -> bytes:
+        """All of it, or a part."""
         try:
-            return (self._folder / key).read_bytes()
+            with (self._folder / key).open("rb") as file:
+                file.seek(start)
+                return file.read(size)
         except FileNotFoundError:
             raise FileMissing(key) from None
 

@@ -76,13 +76,13 @@ class Bucket:
             # One part after the other, for the deadline is that of this thread's exchange.
             self._client.fput_object(self._name, key, str(path), num_parallel_uploads=1)
 
-    def read(self, key: str) -> bytes:
-        """All of it. Raises FileMissing, StorageDown."""
-        return self._get(key)
+    def read(self, key: str, start: int = 0, size: int | None = None) -> bytes:
+        """All of it, or a part. Raises FileMissing, StorageDown."""
+        return self._get(key, start=start, size=size)
 
-    def _get(self, key: str, seconds: float | None = None) -> bytes:
+    def _get(self, key: str, seconds: float | None = None, start: int = 0, size: int | None = None) -> bytes:
         with self._failures(key, seconds):
-            response = self._client.get_object(self._name, key)
+            response = self._client.get_object(self._name, key, offset=start, length=size or 0)
             try:
                 return bytes(response.read())
             finally:

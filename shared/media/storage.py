@@ -27,8 +27,8 @@ class Storage(Protocol):
     def put(self, key: str, path: Path) -> None:
         """Keeps a file; what is at the path afterwards is nobody's. Raises StorageDown, as do all others."""
 
-    def read(self, key: str) -> bytes:
-        """All of it. Raises FileMissing."""
+    def read(self, key: str, start: int = 0, size: int | None = None) -> bytes:
+        """All of it, or so many bytes from there on. Raises FileMissing."""
 
     def at_path(self, key: str, /) -> AbstractContextManager[Path]:
         """The file as one on this machine, for as long as the block lasts. Raises FileMissing."""

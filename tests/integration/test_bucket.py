@@ -15,17 +15,20 @@ from flask import Flask
 from shared import config
 from shared.media import s3
 from shared.media.folder import FileMissing, StorageDown
+from shared.media.storage import storage
 from web import files, problems
+from web.server.wsgi import PIECE
 
 KEY = "7/ab/abcdef"
 
 
 @dataclass
 class Played:
-    """The objects by path, and how the bucket fails: a status and S3's code."""
+    """The objects by path, how long each part was that was read, and how the bucket fails: a status and S3's code."""
 
     url: str
     objects: dict[str, bytes] = field(default_factory=dict)
+    parts: list[int] = field(default_factory=list)
     fault: tuple[int, str] | None = None
 
 
@@ -51,7 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_fine():
             return
         if self.path in self._objects:
-            self._answer(200, self._objects[self.path])
+            begins, ends = (self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")
+            part = self._objects[self.path][int(begins) :][: int(ends) - int(begins) + 1 if ends else None]
+            self.server.played.parts.append(len(part))
+            self._answer(206 if ends else 200, part)
         else:
             self._refuse(404, "NoSuchKey")
 
@@ -132,6 +138,27 @@ def test_what_is_put_is_read_and_deleted(played: Played, bucket: s3.Bucket, pict
         bucket.read(KEY)
 
 
+@pytest.mark.parametrize("is_in_bucket", [True, False])
+@pytest.mark.parametrize("size", [6, PIECE, PIECE + 1, 3 * PIECE])
+def test_a_file_is_read_as_its_reader_takes_it(
+    played: Played, picture: Path, monkeypatch: pytest.MonkeyPatch, size: int, is_in_bucket: bool
+) -> None:
+    monkeypatch.setenv("MEDIA_FOLDER", str(picture.parent / "kept"))
+    if is_in_bucket:
+        monkeypatch.setenv("MEDIA_BUCKET", "shop-files")
+        monkeypatch.setenv("MEDIA_BUCKET_URL", played.url)
+    config.reset()
+    content = b"GIF89a" * (size // 6) + b"." * (size % 6)
+    picture.write_bytes(content)
+    storage().put(KEY, picture)
+    row = {"state": "stored", "storage_key": KEY, "mime": "image/gif", "filename": "a.gif", "size": size}
+    answer = files.answer_with(row)
+    assert (answer.content_length, answer.mimetype) == (size, "image/gif")
+    assert len(played.parts) == is_in_bucket  # nobody has read what comes behind it
+    assert answer.data == content
+    assert max(played.parts, default=0) <= PIECE
+
+
 def test_a_copy_that_finds_no_room_on_this_machine_is_no_fault_of_the_file(bucket: s3.Bucket, picture: Path) -> None:
     bucket.put(KEY, picture)
     bucket.arrivals = picture
@@ -190,7 +217,7 @@ def test_a_reader_of_a_file_is_asked_to_come_again(played: Played, monkeypatch: 
     played.fault = (503, "SlowDown")
     app = Flask(__name__)
     problems.install(app)
-    row = {"state": "stored", "storage_key": KEY, "mime": "image/gif", "filename": "a.gif"}
+    row = {"state": "stored", "storage_key": KEY, "mime": "image/gif", "filename": "a.gif", "size": 6}
     app.add_url_rule("/file", view_func=lambda: files.answer_with(row))
     answer = app.test_client().get("/file")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")

@@ -458,7 +458,8 @@ def test_the_soft_limit_of_descriptors_is_raised() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_an_answer_without_a_length_is_made_as_its_client_reads(door: FrontDoor) -> None:
+@pytest.mark.parametrize("length", [None, 2_000 * 65_536])
+def test_a_long_answer_is_made_as_its_client_reads(door: FrontDoor, length: int | None) -> None:
     made, ended = list[int](), threading.Event()
 
     def pieces() -> Iterator[bytes]:
@@ -469,12 +470,14 @@ def test_an_answer_without_a_length_is_made_as_its_client_reads(door: FrontDoor)
         finally:
             ended.set()
 
-    door.app.add_url_rule("/long", "long", lambda: Response(pieces()))
+    headers = {"Content-Length": str(length)} if length else {}
+    door.app.add_url_rule("/long", "long", lambda: Response(pieces(), headers=headers))
     door.app.add_url_rule("/broken", "broken", lambda: Response(b"x" * MIB if left else b"%d" % (1 // left) for left in (1, 0)))
     with serving(door.app) as site:
         answer = requests.get(f"{site.url}/long", timeout=PATIENCE)
         assert answer.content == b"".join(b"%08d" % number * 8_192 for number in made)
         assert len(made) == 2_000
+        assert requests.head(f"{site.url}/long", timeout=PATIENCE).headers["Content-Length"] == str(length or 0)
         made.clear(), ended.clear()
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)

@@ -10,7 +10,7 @@ from flask import Response
 from shared import db
 from shared.models import Media
 from web.api.api import api, customer_id
-from web.files import answer_with
+from web.files import FILE, answer_with
 
 _SHOWN = (
     Media.id,
@@ -38,7 +38,7 @@ _BYTES = {"type": "string", "format": "binary"}
 def get_media(media_id: int) -> Response:
     """Get the bytes of a file that a customer sent"""
     own = (Media.id == media_id) & (Media.customer == customer_id())
-    return answer_with(db.row(Media.select(Media.state, Media.storage_key, Media.mime, Media.filename).where(own)))
+    return answer_with(db.row(Media.select(*FILE).where(own)))
 
 
 def media_of(messages: Iterable[int]) -> dict[int, list[dict[str, Any]]]:

@@ -32,7 +32,7 @@ from web.desk.job_words import job_words
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_fields
-from web.files import answer_with
+from web.files import FILE, answer_with
 
 desk.add_app_template_filter(job_words)
 
@@ -165,7 +165,7 @@ def media(media_id: int) -> Response:
     if not may_read_texts():
         raise Forbidden(_("You may not read what customers write. Another operator can allow it."))
     own = (Media.id == media_id) & (Media.customer == g.customer.id)
-    answer = answer_with(db.row(Media.select(Media.state, Media.storage_key, Media.mime, Media.filename).where(own)))
+    answer = answer_with(db.row(Media.select(*FILE).where(own)))
     note_look()
     return answer
 

@@ -187,7 +187,7 @@ def _end_at(reading: asyncio.Timeout, when: float) -> None:
 
 
 async def _send(answer: Answer, is_read: bool, receive: Receive, send: Send) -> None:
-    if answer.status not in (204, 304) and not answer.has_length:
+    if answer.status not in (204, 304) and answer.length is None:
         answer.headers.append(("Content-Length", str(len(answer.body))))
     await send(answer.head)
     for start in range(0, len(answer.body), PIECE):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,11 +24,11 @@ class Parts:
     def __init__(self, parts: Iterable[bytes]) -> None:
         self._parts, self._left = parts, iter(parts)
 
-    def take(self, at_least: float = PIECE) -> bytes:
-        """The next so many bytes, or a little more; fewer are the last."""
+    def take(self) -> bytes:
+        """The next PIECE bytes, or a little more; fewer are the last."""
         taken: list[bytes] = []
         size = 0
-        while size < at_least and (part := next(self._left, None)) is not None:
+        while size < PIECE and (part := next(self._left, None)) is not None:
             taken.append(part)
             size += len(part)
         return b"".join(taken)
@@ -42,7 +41,7 @@ class Parts:
 
 @dataclass
 class Answer:
-    """An answer: whole, or the beginning of one that says no length, and the rest of it."""
+    """An answer: whole, or the beginning of one that is long, and the rest of it."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -50,9 +49,14 @@ class Answer:
     rest: Parts | None = None
 
     @property
-    def has_length(self) -> bool:
-        """Whether its headers say how long it is."""
-        return any(name.lower() == "content-length" for name, _ in self.headers)
+    def length(self) -> int | None:
+        """How long it is, if its headers say so."""
+        return next((int(value) for name, value in self.headers if name.lower() == "content-length"), None)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether more of it may come. An answer to HEAD has a length, and nothing else."""
+        return len(self.body) >= PIECE if self.length is None else 0 < len(self.body) < self.length
 
     @property
     def head(self) -> dict[str, Any]:
@@ -120,8 +124,8 @@ def call(application: Application, environ: Environ, body: bytes | IO[bytes]) ->
     parts, is_begun = Parts(application(environ, start_response)), False
     try:
         answer = Answer(started[0], started[1], b"")
-        answer.body = parts.take(math.inf if answer.has_length else PIECE)
-        is_begun = not answer.has_length and len(answer.body) >= PIECE
+        answer.body = parts.take()
+        is_begun = answer.is_begun
     finally:
         if not is_begun:
             parts.close()

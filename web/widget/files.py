@@ -19,6 +19,7 @@ from shared.media.download import Download, Spoilt, TooLarge
 from shared.media.names import clean
 from shared.media.storage import storage
 from shared.models import Chatbot, Conversation, Media, Message
+from web.files import FILE
 from web.server.wsgi import BODY_FILE
 from web.signing import Serializer
 from web.widget.ids import row_id
@@ -103,7 +104,7 @@ def sent_by(visitor: Visitor, names: Any) -> list[Sent]:
 
 def find(visitor: Visitor, public: str) -> dict[str, Any] | None:
     """A visitor's file, by its public id."""
-    query = Media.select(Media.state, Media.storage_key, Media.mime, Media.filename).join(Message).join(Conversation)
+    query = Media.select(*FILE).join(Message).join(Conversation)
     own = (Conversation.chatbot == visitor.chatbot_id) & (Conversation.channel == "widget")
     own &= Conversation.external_user_id == visitor.id
     return db.row(query.where(Media.id == (row_id(public) or 0), own))
