@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from shared.http import number_of
+
 #: Characters of a piece that the next one begins with, from which on pieces repeat what came before them. Words may: ha, haha.
 PROVEN = 12
 #: The same at the end of a text that has grown in three pieces or more, and of any other.
@@ -102,7 +104,8 @@ class CallPieces:
         key = part.get("index")
         if key is None:  # some send calls whole, and do not number them
             key = f"id {part['id']}" if part.get("id") else next(reversed(self._open), 0)
-        key = int(key) if isinstance(key, str) and key.isdecimal() else key
+        if isinstance(key, str) and (number := number_of(key)) is not None:
+            key = number
         begun = self._open.get(key)
         if begun is None and self.calls and not name and not part.get("id"):  # its pieces are numbered, and not the calls
             return self.calls[-1]

@@ -37,7 +37,7 @@ from shared.ai.wordings import (
     TOO_LONG_FOR_CREDIT,
     TOO_LONG_UNLESS_BUSY,
 )
-from shared.http import code_of
+from shared.http import code_of, number_of
 from shared.payloads import strip_invalid
 
 #: Characters of a provider's words that are kept.
@@ -270,7 +270,7 @@ def _status_within(error: Any, answer: Any, codes: tuple[str, ...], words: str) 
     for holder in holders:
         for name in ("code", "status", "status_code", "statusCode"):
             value = holder.get(name)
-            number = int(str(value)) if str(value).isdecimal() else 0
+            number = number_of(str(value)) or 0
             if 400 <= number < 600 or number in STATUS_OF_NUMBER:
                 return STATUS_OF_NUMBER.get(number, number)
     by_code = (STATUS_OF_CODE[code.lower()] for code in codes if code.lower() in STATUS_OF_CODE)

@@ -16,7 +16,7 @@ It may import: the vocabulary and dns, but reads no settings: a caller says what
 outside; of web only urls.py, for the desk's checks of channels call by shared/channels.
 """
 
-from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, post
+from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, number_of, post
 from shared.http.exchange import Phases, cancel_calls, keys_of_calls
 from shared.http.failures import CallCancelled, ConnectFailed
 from shared.http.pauses import retry_after
@@ -32,6 +32,7 @@ __all__ = [
     "fetch",
     "get",
     "keys_of_calls",
+    "number_of",
     "post",
     "retry_after",
 ]

@@ -31,6 +31,8 @@ USER_AGENT = "Switchboard/1"
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 #: What a provider's code looks like: model_not_found, insufficient_quota.
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
+#: The largest number that is a code: Meta's have seven digits. Above that it may be somebody's phone number.
+LARGEST_CODE = 9_999_999
 #: Bytes of one read.
 CHUNK = 8192
 #: Is given each part of a body when it has come. Returns for how many seconds it is still worth waiting for more: the answer
@@ -69,7 +71,14 @@ class Response:
 
 def code_of(value: object) -> str:
     """A code that a provider gave, if it is one: anything else may be words, which are not for logs."""
-    return value if isinstance(value, str) and _CODE.fullmatch(value) else str(value) if isinstance(value, int) else ""
+    if isinstance(value, str):
+        return value if _CODE.fullmatch(value) else ""
+    return str(value) if isinstance(value, int) and abs(value) <= LARGEST_CODE else ""
+
+
+def number_of(text: str) -> int | None:
+    """The number that a code is where a provider writes it as a text; None for anything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_CODE)) else None
 
 
 def post(

@@ -168,7 +168,7 @@ def _level_of(style: Any) -> int:
 def _outline(properties: Any) -> int | None:
     found = properties.find(f"{{{_W}}}outlineLvl") if properties is not None else None
     level = found.get(f"{{{_W}}}val") if found is not None else ""
-    return (int(level) + 1 if int(level) < 6 else 0) if level and level.isdigit() else None
+    return (int(level) + 1 if int(level) < 6 else 0) if level and re.fullmatch("[0-9]", level) else None
 
 
 def _is_bold(block: Any) -> bool:

@@ -145,6 +145,7 @@ def _classified(status: int, code: Any = None, **headers: str) -> Exception:
         (400, 131043, PermanentRefusal, Reason.RECIPIENT_UNREACHABLE),
         (400, 131058, PermanentRefusal, Reason.TEMPLATE_REFUSED),
         (400, "131000", OutcomeUnknown, Reason.PROVIDER_FAILED),  # a business provider between Meta and us makes texts of codes
+        (400, "9" * 5_000, PermanentRefusal, Reason.UNKNOWN_CODE),  # Python makes no number of it
         (400, "131000 x", PermanentRefusal, Reason.UNKNOWN_CODE),  # an exact match only
         (400, True, PermanentRefusal, Reason.UNKNOWN_CODE),
         (400, 13100, PermanentRefusal, Reason.UNKNOWN_CODE),

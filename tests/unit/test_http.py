@@ -264,6 +264,21 @@ def test_what_is_no_url_is_permanent(url: str, allow_private: bool) -> None:
         call(url, allow_private=allow_private)
 
 
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ("model_not_found", "model_not_found"),
+        (2494010, "2494010"),
+        (491701234567, ""),
+        (10**400, ""),
+        ("no words", ""),
+        ([7], ""),
+    ],
+)
+def test_a_code_that_may_go_to_logs_is_no_words_and_no_phone_number(given: Any, code: str) -> None:
+    assert http.code_of(given) == code
+
+
 def test_no_error_shows_credentials(simulator: Simulator) -> None:
     with pytest.raises(http.ConnectFailed) as unreachable:
         call(UNKNOWN.replace("//", "//user:hunter2@"), timeout=1.0)

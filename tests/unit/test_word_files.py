@@ -85,12 +85,14 @@ def test_headings_by_outline_by_a_style_based_on_one_and_in_bold_type() -> None:
     def fill(word: Any) -> None:
         outlined = word.styles.add_style("Kapitel", 1)
         outlined.element.get_or_add_pPr().append(parse_xml(f'<w:outlineLvl {W} w:val="0"/>'))
+        plain = word.styles.add_style("Plain", 1)
+        plain.element.get_or_add_pPr().append(parse_xml(f'<w:outlineLvl {W} w:val="\u00b2"/>'))  # a digit, and no number
         word.styles.add_style("Abschnitt", 1).base_style = word.styles["Heading 2"]
         word.add_paragraph("Inhalt\t1", style=word.styles.add_style("toc 1", 1))
         word.add_paragraph("Versand", style="Kapitel")
         word.add_paragraph("Ausland", style="Abschnitt")
         word.add_paragraph("Wie lange?").runs[0].bold = True
-        word.add_paragraph("Zehn ").add_run("Tage").bold = True
+        word.add_paragraph("Zehn ", "Plain").add_run("Tage").bold = True
         word.add_paragraph("Alles fett, und nichts dahinter.").runs[0].bold = True
 
     assert items_of(fill) == [

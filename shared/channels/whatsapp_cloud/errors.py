@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.channels.inbound import get_path
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
-from shared.http import Response, code_of
+from shared.http import Response, code_of, number_of
 
 _FAILED = Meaning(Outcome.UNKNOWN, Reason.PROVIDER_FAILED)
 _APP_LIMIT = Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0)
@@ -81,7 +81,8 @@ def classify_error(answer: Response) -> Exception:
 def _code(error: Mapping[str, Any]) -> Any:
     """The code; a number also where a business provider between Meta and us makes a text of it."""
     code = error.get("code")
-    return int(code) if isinstance(code, str) and code.isascii() and code.isdecimal() else code
+    number = number_of(code) if isinstance(code, str) else None
+    return code if number is None else number
 
 
 def _known_meaning(error: Mapping[str, Any]) -> Meaning | None:
