@@ -84,15 +84,11 @@ def _prune_customer(customer_id: int, days: int) -> dict[str, int]:
     while conversations := queries["old_conversations"].rows(after=after, limit=CONVERSATIONS, **limit):
         after = conversations[-1]["id"]
         ids = [row["id"] for row in conversations if row["has_old_messages"]]
-        while ids and (count := _delete("delete_messages", conversation_ids=ids, days=days, batch=BATCH)):
+        while ids and (count := _delete_messages(ids, days)):
             deleted["messages"] += count
         deleted["conversations"] += _delete_conversations([row["id"] for row in conversations], days)
     for name in ("contacts", "events"):
-        deleted[name] = 0
-        while count := _delete(f"delete_{name}", batch=BATCH, **limit):
-            deleted[name] += count
-            if count < BATCH:
-                break
+        deleted[name] = delete_in_batches(queries[f"delete_{name}"], 0, **limit)
     return deleted
 
 
@@ -104,7 +100,7 @@ def _delete_conversations(ids: list[int], days: int) -> int:
     return len(gone)
 
 
-def _delete(query: str, **parameters: Any) -> int:
+def _delete_messages(conversation_ids: list[int], days: int) -> int:
     with db.patient(PATIENCE), db.transaction():
         db.rows("set local synchronous_commit = off")  # what a crash brings back is deleted again
-        return len(queries[query].rows(**parameters))
+        return len(queries["delete_messages"].rows(conversation_ids=conversation_ids, days=days, batch=BATCH))

@@ -35,21 +35,30 @@ delete from conversation where id = any (array(
     and not exists (select from message where conversation_id = conversation.id)
 returning id
 
--- name: delete_contacts(customer_id, days, batch)
+-- name: delete_contacts(customer_id, days, after, batch)
 -- Those who have no conversation any more.
-delete from contact where id = any (array(
-    select contact.id from chatbot join contact on contact.chatbot_id = chatbot.id
-    where chatbot.customer_id = :customer_id and contact.updated_at < now() - make_interval(days => :days)
-        and not exists (select from conversation where contact_id = contact.id)
-    order by contact.id limit :batch for update of contact skip locked))
-returning id
+with deleted_contacts as (
+    delete from contact where id = any (array(
+        select old_contact.id from chatbot, lateral (
+            select id from contact
+            where chatbot_id = chatbot.id and id > :after and updated_at < now() - make_interval(days => :days)
+                and not exists (select from conversation where contact_id = contact.id)
+            order by id limit :batch for update skip locked) old_contact
+        where chatbot.customer_id = :customer_id order by old_contact.id limit :batch))
+    returning id
+)
+select count(*) as rows, max(id) as last from deleted_contacts
 
--- name: delete_events(customer_id, days, batch)
+-- name: delete_events(customer_id, days, after, batch)
 -- What endpoints were told has the same words.
-delete from webhook_event where id = any (array(
-    select id from (select id, created_at from webhook_event where customer_id = :customer_id order by id limit :batch) oldest
-    where created_at < now() - make_interval(days => :days)))
-returning id
+with oldest_events as materialized (
+    select id, created_at from webhook_event where customer_id = :customer_id and id > :after order by id limit :batch
+), deleted_events as (
+    delete from webhook_event where id = any (array(
+        select id from oldest_events where created_at < now() - make_interval(days => :days)))
+    returning id
+)
+select count(*) as rows, max(id) as last from deleted_events
 
 -- name: delete_answers(after, age, batch)
 with deleted_answers as (

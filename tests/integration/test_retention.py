@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from shared import config, db
+from shared.db import pruning
 from shared.media import files
 from shared.privacy import retention
 from tests.builders import World
 from tests.integration.test_contacts import conversations
 from tests.integration.test_erasure import OTHER, PHONE, contact_of, write
+from tests.integration.test_ledger_races import another_session
 
 
 @pytest.fixture
@@ -67,6 +69,37 @@ def test_messages_are_deleted_after_their_days(world: World, monkeypatch: pytest
     assert conversation["contact_id"] == contact_of()
     assert db.scalar("select count(*) from usage_log") == charged
     assert sum(retention.prune().values()) == 0
+
+
+def test_events_and_contacts_are_gone_through_once_beside_a_backup(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one reads, PostgreSQL keeps in its indexes what was deleted, and whoever begins anew goes through it again."""
+    monkeypatch.setattr(retention, "BATCH", 10)
+    monkeypatch.setattr(pruning, "BATCH", 10)
+    monkeypatch.setenv("KEEP_MESSAGES_DAYS", "30")
+    config.reset()
+    endpoint = world.endpoint(world.customer)
+    many = "from generate_series(1, 300)"
+    db.rows(
+        f"insert into webhook_event (customer_id, endpoint_id, event, payload) select %s, %s, 'message.sent', '{{}}' {many}",
+        [world.customer, endpoint],
+    )
+    db.rows(f"insert into contact (chatbot_id) select %s {many}", [world.chatbot])
+    age(31)
+    before = _entries_read()
+    with another_session() as backup:
+        backup.execute("set transaction isolation level repeatable read; select from customer")
+        deleted = retention.prune()
+    assert (deleted["events"], deleted["contacts"]) == (300, 300)
+    read = {index: entries - before[index] for index, entries in _entries_read().items()}
+    assert max(read.values()) < 1_500, "each batch begins where the last one ended"
+
+
+def _entries_read() -> dict[str, int]:
+    """By each index of the tables that are deleted from. A session that ends hands in its counts."""
+    db.reset()
+    tables = ["webhook_event", "contact"]
+    rows = db.rows("select indexrelname, idx_tup_read from pg_stat_user_indexes where relname = any (%s)", [tables])
+    return {row["indexrelname"]: row["idx_tup_read"] for row in rows}
 
 
 def test_a_business_has_its_own_time(world: World, contacts_command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
