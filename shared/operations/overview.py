@@ -17,9 +17,9 @@ TENANTS = 10
 
 
 def queue_depths() -> list[dict[str, Any]]:
-    """Each queue in the stages' order: jobs that may run, run, wait for their time, turn or somebody, and the oldest's age."""
+    """Each queue in the stages' order: jobs that may run, run, wait for their time, turn or somebody; the ages of the oldest."""
     rows = {row["queue"]: row for row in queries["queue_depths"].rows()}
-    empty = {"ready": 0, "active": 0, "delayed": 0, "held": 0, "parked": 0, "oldest": None}
+    empty = {"ready": 0, "active": 0, "delayed": 0, "held": 0, "parked": 0, "oldest": None, "oldest_held": None}
     return [rows.get(queue.value, {"queue": queue.value, **empty}) for queue in Queue]
 
 

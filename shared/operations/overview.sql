@@ -7,7 +7,10 @@ select queue,
     count(*) filter (where state = 'delayed' and not held and waits_for is not null) as parked,
     -- Of those that nothing keeps from running.
     max(extract(epoch from clock_timestamp() - greatest(created_at, coalesce(run_at, created_at))))
-        filter (where not held and waits_for is null and state <> 'failed' and (state <> 'delayed' or run_at <= clock_timestamp()))::float8 as oldest
+        filter (where not held and waits_for is null and state <> 'failed' and (state <> 'delayed' or run_at <= clock_timestamp()))::float8 as oldest,
+    -- Of those that wait for others, or for somebody.
+    max(extract(epoch from clock_timestamp() - created_at))
+        filter (where (held or waits_for is not null) and state <> 'failed')::float8 as oldest_held
 from job where closed_at is null and id > 0 group by queue
 
 -- name: tenants(limit)

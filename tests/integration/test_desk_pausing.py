@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 
 from shared import db
+from shared.jobs import pauses
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.test_desk_words import in_german
@@ -34,6 +35,21 @@ def test_a_business_is_paused_and_goes_on_from_its_own_row(app: Flask, world: Wo
     assert ">pausiert</span>" in german.get("/desk/operate/customers").text
     operator.post(f"/desk/operate/pauses/{db.scalar('select id from pause')}/resume")
     assert ">is paused</span>" not in operator.get("/desk/operate/customers").text
+
+
+def test_the_overview_says_how_long_the_oldest_of_a_paused_queue_waits(
+    app: Flask, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pauses, "current", pauses.Pauses())
+    operator = Visitor(app, person("operator", None))
+    operator.post("/desk/operate/pauses", queue="ai-processing", reason="a fire")
+    pauses.current.refresh()
+    world.say()
+    world.drain()
+    assert [job["waits_for"] for job in world.jobs(state="delayed")] == [f"pause {db.scalar('select id from pause')}"]
+    db.rows("update job set created_at = created_at - interval '3 hours' where state = 'delayed'")
+    oldest = re.findall(r'data-label="Oldest">([^<]*)</td>', operator.get("/desk/operate/").text)
+    assert sorted(set(oldest)) == ["3 h", "–"]
 
 
 @pytest.mark.parametrize(

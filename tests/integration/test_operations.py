@@ -145,6 +145,7 @@ def test_queues_their_day_tenants_and_workers(world: World) -> None:
     depths = {row["queue"]: row for row in overview.queue_depths()}
     assert (depths["incoming-messages"]["ready"], depths["ai-processing"]["ready"]) == (4, 0)
     assert 90 <= depths["incoming-messages"]["oldest"] < 200
+    assert (depths["incoming-messages"]["oldest_held"], depths["ai-processing"]["oldest"]) == (None, None)
     assert [(row["customer_id"], row["count"]) for row in overview.tenants()] == [(other, 3), (world.customer, 1)]
     world.drain()
     db.rows("update job set closed_at = closed_at - interval '2 minutes', created_at = created_at - interval '2 minutes'")
