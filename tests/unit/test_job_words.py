@@ -83,6 +83,10 @@ def test_each_reason_of_a_job_has_its_german(root: Path) -> None:
             "KeyRefused: AI provider: HTTP 401 invalid_api_key; the chatbot's own key was refused",
             "KI-Anbieter: HTTP 401 invalid_api_key; der eigene Schlüssel des Chatbots",
         ),
+        (
+            "ProviderError: a.example: AI provider: HTTP 401; the chatbot's own key was refused; b:80: AI provider: no answer",
+            "a.example: KI-Anbieter: HTTP 401; der eigene Schlüssel des Chatbots wurde abgelehnt; b:80: KI-Anbieter: keine",
+        ),
         ("the account sends too fast; still so after 604800 s", "das Konto sendet zu schnell; nach 604800 s noch immer"),
         ("ConnectFailed: shop.example cannot be reached: DNS knows no address for it", "shop.example ist nicht erreichbar: DNS"),
         ("ConnectFailed: shop.example cannot be reached: DNS did not answer", "shop.example ist nicht erreichbar: DNS"),

@@ -19,6 +19,9 @@ _CLASS = re.compile(
     r"^(?:[A-Z][a-z]+)*(?:Error|Failed|Failure|Refusal|Refused|Unreadable|Exception|Timeout|Down|Unknown|NoAnswer|Gone|Died): "
 )
 
+#: Before what each of a chatbot's providers said, where several were asked (shared/ai/failover.py).
+_EACH_PROVIDER = re.compile(r"(?:\A|; )([\w.-]+(?::\d+)?): (?=AI provider: )")
+
 #: With a name where a value stands; `%(why)s` is another of these texts. What is first here is tried first.
 _SAID = (
     _l("%(why)s; still so after %(number)s s"),
@@ -150,6 +153,9 @@ def job_words(text: str | None) -> str:
 
 
 def _said(text: str) -> str:
+    if _EACH_PROVIDER.match(text):
+        _, *named = _EACH_PROVIDER.split(text)
+        return "; ".join(f"{host}: {_said(why)}" for host, why in zip(named[::2], named[1::2], strict=True))
     for pattern, known in patterns_of(_SAID):
         if match := pattern.fullmatch(text):
             return str(
