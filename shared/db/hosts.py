@@ -1,7 +1,11 @@
-"""The addresses of the hosts that DATABASE_URL names: libpq would look them up without a deadline."""
+"""The addresses of the hosts that DATABASE_URL, or PGHOST, names: libpq would look them up without a deadline.
+
+So it does with the host of a service's file (PGSERVICE), which is read by libpq alone.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -18,8 +22,8 @@ def with_addresses(parameters: Mapping[str, Any], seconds: float) -> dict[str, A
     `host` stays beside it, because certificates name hosts. A folder of sockets has no address; a host that DNS does not give
     us is left out.
     """
-    hosts, given = parameters.get("host", "").split(","), parameters.get("hostaddr", "")
-    ports = parameters.get("port", "").split(",")
+    hosts, given = _of(parameters, "host").split(","), _of(parameters, "hostaddr")
+    ports = _of(parameters, "port").split(",")
     if given or not any(map(_is_name, hosts)) or len(ports) not in (1, len(hosts)):
         return dict(parameters)
     if len(ports) == 1:
@@ -34,7 +38,14 @@ def with_addresses(parameters: Mapping[str, Any], seconds: float) -> dict[str, A
     if not places:
         raise psycopg2.OperationalError(problem)
     host, hostaddr, port = (",".join(parts) for parts in zip(*places, strict=True))
-    return {**parameters, "host": host, "hostaddr": hostaddr, "port": port}
+    # None at all is left to libpq, which may know one from a service's file.
+    return {**parameters, "host": host, "hostaddr": hostaddr, **({"port": port} if any(ports) else {})}
+
+
+def _of(parameters: Mapping[str, Any], name: str) -> str:
+    """What the URL says, or else libpq's own variable; a service's file comes before that one."""
+    is_libpqs = name not in parameters and "service" not in parameters and "PGSERVICE" not in os.environ
+    return os.environ.get(f"PG{name.upper()}", "") if is_libpqs else str(parameters.get(name, ""))
 
 
 def _is_name(host: str) -> bool:

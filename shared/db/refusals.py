@@ -10,7 +10,7 @@ from shared.dns.services import SILENT
 
 #: Encodings of servers that speak no UTF-8; the first in which the words are known is the right one.
 _ENCODINGS = ("latin-1", "iso8859-2", "koi8-r", "cp1251", "iso8859-5", "euc-jp", "shift-jis", "gb18030", "big5", "euc-kr")
-#: How it begins if a host's name has no address. libpq says it where it looks the name up itself (PGHOST, PGSERVICE).
+#: How it begins if a host's name has no address. libpq says it where it looks the name up itself (PGSERVICE).
 NOT_TRANSLATED = "could not translate host name"
 _DNS_SILENT = (SILENT.lower(), "temporary failure", "try again")
 #: The SQLSTATEs that a refusal would have, each by parts of texts in lower case; where several fit, the first.

@@ -33,17 +33,17 @@ def dns(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"host": "a.example"}, ("a.example,a.example", "10.0.0.1,fd00::1", ",")),
+        ({"host": "a.example"}, ("a.example,a.example", "10.0.0.1,fd00::1", None)),
         ({"host": "a.example", "port": "1"}, ("a.example,a.example", "10.0.0.1,fd00::1", "1,1")),
         ({"host": "b.example,a.example", "port": "1,2"}, ("b.example,a.example,a.example", "10.0.0.2,10.0.0.1,fd00::1", "1,2,2")),
         ({"host": "none.example,x.silent,b.example", "port": "1,2,"}, ("b.example", "10.0.0.2", "")),
-        ({"host": "10.0.0.9,b.example", "hostaddr": ""}, ("10.0.0.9,b.example", "10.0.0.9,10.0.0.2", ",")),
+        ({"host": "10.0.0.9,b.example", "hostaddr": ""}, ("10.0.0.9,b.example", "10.0.0.9,10.0.0.2", None)),
         ({"host": "/run/postgresql,b.example", "port": "1"}, ("/run/postgresql,b.example", ",10.0.0.2", "1,1")),
     ],
 )
-def test_each_address_of_each_host_is_tried(given: dict[str, str], expected: tuple[str, str, str]) -> None:
+def test_each_address_of_each_host_is_tried(given: dict[str, str], expected: tuple[str, str, str | None]) -> None:
     parameters = with_addresses({"sslmode": "verify-full", **given}, 5)
-    assert (parameters["host"], parameters["hostaddr"], parameters["port"]) == expected
+    assert (parameters["host"], parameters["hostaddr"], parameters.get("port")) == expected
     assert parameters["sslmode"] == "verify-full"
 
 
@@ -58,6 +58,34 @@ def test_each_address_of_each_host_is_tried(given: dict[str, str], expected: tup
 )
 def test_what_names_no_host_is_left_to_libpq(given: dict[str, str]) -> None:
     assert with_addresses(given, 5) == given
+
+
+@pytest.mark.parametrize(
+    ("variables", "given", "expected"),
+    [
+        ({"PGHOST": "a.example"}, {}, ("a.example,a.example", "10.0.0.1,fd00::1", None)),
+        (
+            {"PGHOST": "b.example,a.example", "PGPORT": "1,2"},
+            {},
+            ("b.example,a.example,a.example", "10.0.0.2,10.0.0.1,fd00::1", "1,2,2"),
+        ),
+        ({"PGHOST": "a.example", "PGPORT": "1"}, {"host": "b.example"}, ("b.example", "10.0.0.2", "1")),
+        ({"PGPORT": "1"}, {"host": "b.example", "port": "2"}, ("b.example", "10.0.0.2", "2")),
+        ({"PGHOST": "a.example", "PGHOSTADDR": "10.0.0.7"}, {}, (None, None, None)),  # libpq has nothing to look up
+        ({"PGHOST": "a.example", "PGSERVICE": "shop"}, {}, (None, None, None)),  # the service says another one, perhaps
+        ({"PGPORT": "1"}, {"host": "b.example", "service": "shop"}, ("b.example", "10.0.0.2", None)),
+    ],
+)
+def test_what_libpq_takes_from_its_variables_has_addresses_too(
+    variables: dict[str, str],
+    given: dict[str, str],
+    expected: tuple[str | None, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    parameters = with_addresses(given, 5)
+    assert tuple(parameters.get(name) for name in ("host", "hostaddr", "port")) == expected
 
 
 @pytest.mark.parametrize(
