@@ -5,6 +5,7 @@ A connection is held for the length of a `connection()` or `transaction()` block
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,6 +23,9 @@ from shared.db.schema_age import SchemaAge
 from shared.db.session import COMMAND, ON_ITS_WAY, Limits, Session, watchdog
 from shared.db.sessions import Sessions
 
+#: The class of SQLSTATEs whose words may quote a value: invalid input syntax for type bigint: "…".
+_ABOUT_A_VALUE = "22"
+_QUOTED = re.compile('".*"', re.S)
 #: What the models are bound to; `connect()` gives it the pool.
 proxy = DatabaseProxy()
 
@@ -80,12 +84,15 @@ class Pool(PostgresqlDatabase):
 
 
 def _redacted(problem: DatabaseError) -> DatabaseError:
-    """The same error without statement, row and parameter (LINE, DETAIL, CONTEXT)."""
+    """The same error without statement, row and parameter (LINE, DETAIL, CONTEXT), and without a value that it is about."""
     reported = getattr(problem, "orig", None)
     text = getattr(getattr(reported, "diag", None), "message_primary", None)
     if not text:  # not PostgreSQL's, but the connection's
         return problem
-    plain = type(problem)(f"{text} (SQLSTATE {getattr(reported, 'pgcode', None)})")
+    state = str(getattr(reported, "pgcode", None))
+    if state.startswith(_ABOUT_A_VALUE):
+        text = _QUOTED.sub('"…"', text)
+    plain = type(problem)(f"{text} (SQLSTATE {state})")
     plain.orig = reported  # type: ignore[attr-defined]  # peewee's own place for it
     return plain
 

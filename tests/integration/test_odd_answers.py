@@ -168,6 +168,20 @@ def test_an_error_of_postgres_quotes_nobody(environment: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        ("bigint", 'my "iban"\nis DE89', 'invalid input syntax for type bigint: "…" (SQLSTATE 22P02)'),
+        ("bigint", "491701234567491701234567", 'value "…" is out of range for type bigint (SQLSTATE 22003)'),
+        ("timestamptz", "tomorrow with Anna", 'invalid input syntax for type timestamp with time zone: "…" (SQLSTATE 22007)'),
+    ],
+)
+def test_nor_does_it_quote_the_value_that_it_is_about(environment: dict[str, str], kind: str, value: str, words: str) -> None:
+    with pytest.raises(peewee.DatabaseError) as caught:
+        db.rows(f"select cast(%s as {kind})", [value])
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(
     ("channel", "service", "body"),
     [
         ("whatsapp_cloud", "graph", {"error": {"message": "Message undeliverable", "code": 131026}}),
