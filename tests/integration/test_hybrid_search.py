@@ -117,7 +117,7 @@ def test_a_chatbot_whose_base_has_no_vectors_pays_nothing(world: World, simulato
 def test_while_the_vector_cannot_be_had_answers_go_by_words(
     world: World, base: int, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
 ) -> None:
-    monkeypatch.setenv("EMBEDDING_TIMEOUT_SECONDS", "0.3")
+    monkeypatch.setenv("EMBEDDING_TIMEOUT_SECONDS", "3" if fault["fault"] == "timeout" else "60")
     config.reset()
     simulator.faults([{"kind": "embeddings", **fault}])
     assert "thirty days" in ask(world, "Can I return my goods?")["content"]

@@ -220,7 +220,8 @@ def test_a_page_that_does_not_come(
     error: str,
     attempts: int,
 ) -> None:
-    monkeypatch.setattr(web, "TIMEOUT", 1.0)
+    if fault["fault"] == "drip":
+        monkeypatch.setattr(web, "TIMEOUT", 1.0)
     simulator.faults([{"kind": "site", "match": "page-1", **fault}])
     source = sources.start_import(base, Page(f"{simulator.url}/site/page-1"))
     run(world)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared import db
+from shared import config, db
 from shared.channels.inbound import InboundAccount, SessionState
 from shared.channels.whatsapp_qr import lids, waha
 from shared.channels.whatsapp_qr.session import report
@@ -76,7 +76,7 @@ FAILURES: dict[str, tuple[dict[str, Any] | None, bool]] = {
     "422": ({"fault": "offline"}, False),
     "500": ({"fault": "status", "status": 500}, False),
     "redirect": ({"fault": "redirect"}, False),
-    "hangs": ({"fault": "timeout", "ms": 3_000}, False),
+    "hangs": ({"fault": "timeout", "ms": 60_000}, False),
     "ends": ({"fault": "reset_before"}, False),
 }
 
@@ -84,7 +84,8 @@ FAILURES: dict[str, tuple[dict[str, Any] | None, bool]] = {
 @pytest.mark.parametrize("case", FAILURES)
 def test_a_gateway_that_tells_nothing_is_asked_again_later(world: World, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     if case == "hangs":
-        monkeypatch.setenv("HTTP_TIMEOUT_SECONDS", "1")
+        monkeypatch.setenv("HTTP_TIMEOUT_SECONDS", "3")
+        config.reset()
     rule, answers = FAILURES[case]
     for name in (LID, STRANGER):
         say(world, "Hello", "whatsapp_qr", name)
@@ -96,6 +97,8 @@ def test_a_gateway_that_tells_nothing_is_asked_again_later(world: World, monkeyp
     assert turns()[0] == answers
     assert turns()[1] == pytest.approx(60, abs=30)
     world.simulator.clear_faults()
+    monkeypatch.delenv("HTTP_TIMEOUT_SECONDS", raising=False)
+    config.reset()
     pass_time()
     assert lids.look_up() == 1
     assert identities().keys() == {PHONE, LID, STRANGER}

@@ -16,7 +16,7 @@ from tests.unit.servers import Handle, Servers, drip, serving
 
 @pytest.fixture
 def use(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Sets SMTP_URL, and a short deadline."""
+    """Sets SMTP_URL."""
 
     def use(url: str) -> None:
         monkeypatch.setenv("SMTP_URL", url)
@@ -24,8 +24,13 @@ def use(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callabl
         monkeypatch.setenv("PUBLIC_URL", "https://chat.example")
         config.reset()
 
-    monkeypatch.setattr(mail, "_DEADLINE", 0.5)
     return use
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not answer is given up soon."""
+    monkeypatch.setattr(mail, "_DEADLINE", 0.5)
 
 
 @pytest.fixture
@@ -58,6 +63,7 @@ DRIPS = {
 }
 
 
+@pytest.mark.usefixtures("hurry")
 @pytest.mark.parametrize("where", DRIPS)
 def test_a_mail_server_that_drips_is_given_up(
     use: Callable[[str], None], serve: Servers, where: str, caplog: pytest.LogCaptureFixture
@@ -68,6 +74,7 @@ def test_a_mail_server_that_drips_is_given_up(
     assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == ["mail_failed"] * 2
 
 
+@pytest.mark.usefixtures("hurry")
 def test_tls_that_drips_is_given_up(use: Callable[[str], None], serve: Servers) -> None:
     use(f"smtps://{serve(conversation(then=bytes([22, 3, 3, 64, 0]) + b'x' * 100))}")
     assert not mail.is_reachable()

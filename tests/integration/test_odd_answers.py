@@ -117,7 +117,7 @@ def test_what_is_no_completion_is_asked_for_again(world: World, simulator: Simul
 def test_an_ai_that_drips_its_answer_holds_nobody_longer_than_its_timeout(
     world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "1")
+    monkeypatch.setenv("AI_TIMEOUT_SECONDS", "3")
     config.reset()
     simulator.faults([{"kind": "ai", "fault": "drip", "times": 1}])  # a byte each 0.1 s: half a minute for all
     world.say()
