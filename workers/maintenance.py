@@ -53,7 +53,7 @@ EACH_MINUTE = "* * * * *"
 BULK_INTERVAL = 1.0
 #: What forgets old records; each says how many of what.
 PRUNES: tuple[Callable[[], dict[str, int]], ...] = (
-    prune.prune_jobs,
+    prune.prune_recent_jobs,
     delivery_status.prune_inbound,
     changes.prune,
     sources.prune_uploads,
@@ -202,28 +202,34 @@ def prune_records() -> None:
     try:
         run_each(partial(_prune, one, deleted) for one in PRUNES)
     finally:
-        if any(deleted.values()):
-            log.info("records_pruned", extra=deleted)
+        _tell("records_pruned", deleted)
 
 
 def _prune(one: Callable[[], dict[str, int]], deleted: dict[str, int]) -> None:
     deleted |= one()
 
 
+def _tell(event: str, deleted: dict[str, int]) -> None:
+    if any(deleted.values()):
+        log.info(event, extra=deleted)
+
+
+@periodic("23 * * * *")
+def prune_late_jobs() -> None:
+    """Forgets job records that prune_records has missed: nobody called it for hours, or PostgreSQL's clock was wrong."""
+    _tell("records_pruned", prune.prune_jobs())
+
+
 @periodic(EACH_MINUTE)
 def prune_media() -> None:
     """Deletes files that were kept for KEEP_MEDIA_DAYS, or that no message has. By itself: their storage may be away."""
-    deleted = files.prune()
-    if any(deleted.values()):
-        log.info("media_pruned", extra=deleted)
+    _tell("media_pruned", files.prune())
 
 
 @periodic("17 */6 * * *")
 def prune_messages() -> None:
     """Deletes messages that were kept for KEEP_MESSAGES_DAYS. Not each minute: it looks at every old conversation."""
-    deleted = message_retention.prune()
-    if any(deleted.values()):
-        log.info("messages_pruned", extra=deleted)
+    _tell("messages_pruned", message_retention.prune())
 
 
 @periodic(EACH_MINUTE)

@@ -16,6 +16,7 @@ from shared.broker.consumer import read
 from shared.broker.redis_broker import get_broker
 from shared.channels.delivery_status import apply_delivery_status
 from shared.jobs import sweep as sweeping
+from shared.jobs.prune import prune_recent_jobs
 from shared.jobs.sweep import sweep
 from shared.queues import Queue, lanes
 from tests.builders import World, prune
@@ -124,6 +125,24 @@ def test_dead_letters_that_nobody_can_write_keep_no_later_one(world: World, monk
         broker.enqueue(failed, delay=60_000)
         broker.put([], [(lane, failed.message_id)])
     assert sweep()["dead_letters"] == 0, "one is being written, the others wait for their next attempt"
+
+
+def test_failed_jobs_are_not_read_each_minute(world: World) -> None:
+    add = """
+        insert into job (queue, state, payload, last_error, closed_at)
+        select 'ai-processing', %s, '{}', 'HTTP 500', now() - make_interval(hours => %s) from generate_series(1, %s)
+    """
+    for state, hours, count in (("failed", 20, 20_000), ("completed", 2, 700), ("failed", 25, 700)):
+        db.rows(add, [state, hours, count])
+    db.rows("analyze job")
+    before = _jobs_read()
+    assert prune_recent_jobs() == {"completed": 700, "failed": 700}
+    assert _jobs_read() - before < 10_000
+
+
+def _jobs_read() -> int:
+    db.reset()  # a session that ends hands in its counts
+    return int(db.scalar("select seq_tup_read + idx_tup_fetch from pg_stat_user_tables where relname = 'job'"))
 
 
 def test_old_records_are_pruned_and_open_ones_stay(world: World) -> None:
