@@ -490,6 +490,31 @@ def test_a_long_answer_is_made_as_its_client_reads(door: FrontDoor, length: int 
             requests.get(f"{site.url}/broken", timeout=PATIENCE)
 
 
+def test_who_reads_no_large_answer_keeps_room_for_one_of_its_address(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "UNREAD", 80 * MIB)
+    large = 16 * MIB
+    door.app.add_url_rule("/large", "large", lambda: Response(b"x" * large))
+    with serving(door.app) as site, ExitStack() as open_ones:
+        readers = [open_ones.enter_context(socket.socket()) for _ in range(3)]
+        for reader in readers:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            reader.settimeout(PATIENCE)
+            reader.connect(("127.0.0.1", site.port))
+            reader.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert reader.recv(1).startswith(b"H")
+        assert [_received(reader) >= large for reader in readers] == [False, False, True]
+        assert len(requests.get(f"{site.url}/large", timeout=PATIENCE).content) == large
+
+
+def _received(client: socket.socket) -> int:
+    """How many bytes come until the connection ends."""
+    received = 0
+    with suppress(ConnectionError):
+        while part := client.recv(MIB):
+            received += len(part)
+    return received
+
+
 def test_the_end_lets_requests_finish_and_waits_for_no_slow_one(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "CLOSING_SECONDS", 1.0)
     begun, go_on = threading.Event(), threading.Event()

@@ -16,6 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
+from web.server.wsgi import ABORT
+
 if TYPE_CHECKING:  # gunicorn's master loads this module, and none of the application
     from web.server.front import Front
 
@@ -79,6 +81,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a head."""
         super().on_message_begin()
+        self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]  # ours
         self._is_in_head = True
 
     def on_headers_complete(self) -> None:

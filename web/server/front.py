@@ -6,6 +6,7 @@ Flask decides everything else: also who may open a stream, which its view then l
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -19,10 +20,10 @@ from shared.media.storage import storage
 from web import app, problems
 from web.hardening import SECURITY_HEADERS, body_limits
 from web.request_limits import site_of
-from web.server.admission import RETRY, Admission, Body, Refused
+from web.server.admission import RETRY, SHARE, SMALL, Admission, Body, Refused
 from web.server.streams import STREAM, Receive, Send, Stream, close_streams
 from web.server.threads import FairThreads
-from web.server.wsgi import PIECE, Answer, Environ, Parts, call, environ_of
+from web.server.wsgi import ABORT, PIECE, Answer, Environ, Parts, call, environ_of
 
 #: Seconds for which the rest of a refused body is read and dropped: a client that still sends would not see the answer.
 LINGER = 3.0
@@ -30,6 +31,8 @@ LINGER = 3.0
 CLOSING_SECONDS = 5.0
 #: Bytes of bodies that one process keeps on the disk: two dozen files of the largest size. One address may use half of it.
 DISK, DISK_SHARE = 512 * 1024 * 1024, 2
+#: Bytes of whole answers that one process keeps until they are read; one address may have a SHARE of them.
+UNREAD = 256 * 1024 * 1024
 
 
 class Front:
@@ -41,6 +44,7 @@ class Front:
         self.request_seconds = 30.0
         self._admission = Admission(conf.web_address_unfinished, conf.web_body_memory * 1024 * 1024)
         self._disk = Admission(conf.web_address_unfinished, DISK, DISK_SHARE)
+        self._unread = Admission(conf.web_address_unfinished, UNREAD)
         self._threads = FairThreads(conf.web_threads)
         proxies = conf.trusted_proxies
         self._closing = False
@@ -50,7 +54,7 @@ class Front:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """One request; of a stream only what serves it stays in memory."""
         try:
-            stream = await self._answer(environ_of(scope), receive, send)
+            stream = await self._answer(environ_of(scope), scope[ABORT], receive, send)
         except ClientDisconnected:
             return
         if stream is not None:
@@ -66,7 +70,7 @@ class Front:
         for reading in self._readings:
             _end_at(reading, asyncio.get_running_loop().time() + CLOSING_SECONDS)
 
-    async def _answer(self, environ: Environ, receive: Receive, send: Send) -> Stream | None:
+    async def _answer(self, environ: Environ, abort: Callable[[], None], receive: Receive, send: Send) -> Stream | None:
         self._fix_address(environ, _nothing)
         try:
             with self._admission.body(site_of(environ["REMOTE_ADDR"])) as body:
@@ -84,7 +88,10 @@ class Front:
         if answer.rest is not None:
             await self._send_as_it_is_read(answer, answer.rest, body.address, receive, send)
         elif stream is None:
-            await _send(answer, is_read, receive, send)
+            with self._unread.body(body.address) as unread:
+                unread.stop = abort  # the oldest ends where there are too many: its client does not read
+                self._unread.take(unread, min(len(answer.body) - SMALL, UNREAD // SHARE))
+                await _send(answer, is_read, receive, send)
         else:
             await self._begin_stream(stream, answer, send)
         return stream

@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 Environ = dict[str, Any]
 #: Bytes of an answer that are made and sent at once; then the client has to read.
 PIECE = 256 * 1024
+#: Where the connection leaves in a request's scope what ends it at once (web/server/connection.py).
+ABORT = "switchboard.abort"
 #: Where a view finds the file that a large body is in.
 BODY_FILE = "switchboard.body_file"
 #: A WSGI application.
