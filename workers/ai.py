@@ -33,6 +33,7 @@ from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
 from shared.media.folder import FileMissing
+from shared.media.in_memory import NoRoomInMemory
 from shared.media.storage import storage
 from shared.queues import Queue
 from shared.telemetry import metrics
@@ -102,12 +103,16 @@ def answer(job: Job) -> None:
     meter = Meter(_payer(job, message_id, context), has_budget=context["has_budget"])
     try:
         with metering(meter):
-            written = _write(job, message_id, context, meter)
+            has_files = context["can_see"] and any(prompt.Turn(*turn).files for turn in context["history"])
+            with attachments.room(job.customer_id, context["history"], job.age) if has_files else nullcontext():
+                written = _write(job, message_id, context, meter)
     except AnswerUnwanted as unwanted:
         log.info("not_answered", extra={"reason": unwanted.reason})
         meter.book()
         complete(job)
     except Exception as problem:
+        if isinstance(problem, NoRoomInMemory):
+            problem.untried = context["untried"]
         if isinstance(problem, Snooze) or db.is_outage(problem):  # it costs no attempt, so that no failed one books it
             meter.book()
             raise

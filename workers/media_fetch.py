@@ -6,9 +6,10 @@ Each file is kept for itself: one that cannot be had never costs the others, and
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from shared import db, payloads
@@ -29,10 +30,11 @@ from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.retry_policy import RetryPolicy
 from shared.jobs.stage import actor
-from shared.media import files
+from shared.media import files, in_memory
 from shared.media.download import Download, Spoilt
 from shared.media.fetching import MediaUnavailable
 from shared.media.folder import FileMissing
+from shared.media.in_memory import NoRoomInMemory
 from shared.media.storage import storage
 from shared.queues import Queue
 
@@ -171,12 +173,17 @@ def _understand(job: Job, file: dict[str, Any]) -> None:
     takes_long = file["kind"] in ("voice", "audio", "document")
     try:
         room = _bulkhead.slot(customer_room(job.customer_id), age=job.age) if takes_long else nullcontext()
-        with room, storage().at_path(file["storage_key"]) as path:
+        with room, storage().at_path(file["storage_key"]) as path, _room_in_memory(job, file["kind"], path):
             understand(file, path, job)
-    except NoRoom as problem:
+    except (NoRoom, NoRoomInMemory) as problem:
         if job.age < HEARING_PATIENCE:
             raise
         log.warning("media_not_understood", extra={"media": file["id"], "reason": str(problem)})
+
+
+def _room_in_memory(job: Job, kind: str, path: Path) -> AbstractContextManager[None]:
+    """What is heard is sent as a whole; documents are read one by one (shared/knowledge/reading.py)."""
+    return in_memory.hold(job.customer_id, path.stat().st_size, job.age) if kind in ("voice", "audio") else nullcontext()
 
 
 def _account_of(channel_name: str, chatbot_id: int) -> dict[str, Any]:

@@ -23,6 +23,6 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
 What does not: the ranking (knowledge_search_v8 in schema.sql, knowledge_hybrid_v6 in shared/db/vectors.sql), how items get into a
 base (shared/knowledge, shared/teaching), what becomes of a saved reply (workers/ai.py), HTTP itself (shared/http).
 
-It may import: the vocabulary, models, db, http, broker, telemetry, jobs, budgets, knowledge, teaching. Used by workers, web and
-scripts.
+It may import: the vocabulary, models, db, http, media, broker, telemetry, jobs, budgets, knowledge, teaching. Used by workers,
+web and scripts.
 """

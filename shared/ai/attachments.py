@@ -7,10 +7,12 @@ model that refuses them is informed in words that there is one. Those of a colle
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from shared.ai.prompt import Turn, cut
+from shared.media import in_memory
 
 #: Pictures of one prompt, of its newest turns.
 MAX_PICTURES, TURNS = 4, 6
@@ -46,13 +48,27 @@ def attached(turns: Sequence[Turn], load: Load | None) -> list[Turn]:
     return complete[::-1]
 
 
+def bytes_of(turns: Sequence[Turn]) -> int:
+    """Of the pictures that go along, as they are stored."""
+    newest = [turn for turn in reversed(turns[-TURNS:]) if turn.role == "user"]
+    return sum([file["size"] or 0 for turn in newest for file in turn.files or () if _is_shown(file)][:MAX_PICTURES])
+
+
+def room(customer: Hashable, history: Sequence[Sequence[Any]], age: float) -> AbstractContextManager[None]:
+    """Room in memory for the pictures of a conversation. Raises NoRoomInMemory, for a job that is `age` old."""
+    return in_memory.hold(customer, bytes_of([Turn(*turn) for turn in history]), age)
+
+
 def _quoted(file: dict[str, Any]) -> str:
     name = f" name={file['filename']!r}" if file["filename"] else ""
     return f"<document{name}>\n{cut(file['text'], DOCUMENT_BUDGET)}\n</document>"
 
 
+def _is_shown(file: dict[str, Any]) -> bool:
+    is_known = file["mime"] in SEEN and file["storage_key"] is not None
+    return is_known and not file["text"] and (file["size"] or 0) <= MAX_BYTES
+
+
 def _data_url(file: dict[str, Any], load: Load) -> str | None:
-    if file["mime"] not in SEEN or file["storage_key"] is None or (file["size"] or 0) > MAX_BYTES:
-        return None
-    picture = load(file["storage_key"])
+    picture = load(file["storage_key"]) if _is_shown(file) else None
     return f"data:{file['mime']};base64,{base64.b64encode(picture).decode()}" if picture else None

@@ -7,8 +7,9 @@ What belongs here:
     names.py      what files are called
     storage.py    where bytes are: in a folder (folder.py), or in a bucket that speaks S3 (s3.py)
     files.py      which files there are: each once for a customer, within its quota, until nobody needs it any more
+    in_memory.py  how many bytes of files are in memory at once
     inline.py     base64 within JSON, taken out of it while it is read
 What does not: how a channel gives a file (shared/channels/<name>/media.py), what a file says (shared/ai).
 
-It may import: the vocabulary, db, http. Used by channels, privacy, workers and web.
+It may import: the vocabulary, telemetry, db, http. Used by channels, privacy, workers and web.
 """

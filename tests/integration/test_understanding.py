@@ -18,6 +18,8 @@ from shared.ai.failures import NotTranscribed
 from shared.ai.understanding import understand
 from shared.db.credentials import encrypt
 from shared.http.bulkhead import MAX_SLOTS, NoRoom, customer_room
+from shared.media import in_memory
+from shared.media.in_memory import NoRoomInMemory
 from shared.models import Chatbot, Media
 from tests.builders import World
 
@@ -266,6 +268,50 @@ def test_a_transcriber_that_hangs_keeps_its_own_business_waiting_and_not_for_lon
         db.rows(later, [job["id"]])
         assert reply(world) == POLITE
     assert simulator.record("transcription") == []
+
+
+def test_large_voice_notes_are_heard_one_after_the_other_and_other_businesses_do_not_wait(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is in memory several times over while a transcriber takes its minute, and one visitor may send a hundred."""
+    monkeypatch.setattr(in_memory, "MOST_OF_ONE", 100)
+    hears(world)
+    come_in(world, {"kind": "voice", "mime": VOICE, "source": {"id": "note-1.oga"}})
+    with in_memory.hold(world.customer, 100, 0.0):
+        world.drain()
+        [job] = world.jobs(queue="media-fetch")
+        assert (job["state"], job["attempts"]) == ("delayed", 0)
+        with in_memory.hold("another one", 100, 0.0):
+            pass
+    assert reply(world) != POLITE
+    assert len(simulator.record("transcription")) == 1
+
+
+def test_large_pictures_are_shown_one_after_the_other(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_memory, "MOST_OF_ONE", 40)
+    db.rows(Chatbot.update(can_see=True))
+    come_in(world, {"kind": "image", "mime": "image/png", "source": {"id": "red-kettle.png"}})
+    with in_memory.hold(world.customer, 40, 0.0):
+        world.drain()
+        [job] = world.jobs(queue="ai-processing")
+        assert (job["state"], job["attempts"]) == ("delayed", 0)
+        assert simulator.record("ai") == []
+    assert "I see red-kettle.png." in reply(world)
+
+
+def test_a_file_that_is_larger_than_all_room_goes_alone() -> None:
+    with in_memory.hold(1, in_memory.MOST + 1, 0.0):
+        for customer in (1, 2):
+            with pytest.raises(NoRoomInMemory), in_memory.hold(customer, in_memory.LARGE, 0.0):
+                pass
+        with pytest.raises(NoRoomInMemory), in_memory.hold(1, 1, 0.0):
+            pass
+        with in_memory.hold(2, in_memory.LARGE - 1, 0.0), in_memory.hold(1, 0, 0.0):
+            pass
+    with in_memory.hold(2, in_memory.MOST_OF_ONE, 0.0), in_memory.hold(1, in_memory.MOST_OF_ONE, 0.0):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_the_newest_pictures_go_along_and_documents_are_read() -> None:
     assert told[8].pictures == ("data:image/png;base64,OA==",)
     assert told[9].text == "See\n\n<document name='prices.pdf'>\nTea: 5\n</document>"
     assert not any(turn.pictures for turn in attachments.attached(history, None)), "its models cannot see"
+    assert (attachments.bytes_of(history), attachments.bytes_of(history[:1])) == (400, 100)
     colleagues = [Turn("assistant", "[image]", 1.0, "a colleague", [file()])]
     assert attachments.attached(colleagues, {"k": PNG}.get)[0].pictures == (), "providers take pictures of users only"
 
