@@ -10,6 +10,7 @@ import pytest
 from scripts.local.simulator.client import Simulator
 from scripts.local.simulator.providers import THOUGHTS
 from shared.ai import answer_text, completion, lessons, profiles, provider, refusals
+from shared.ai.failures import KeyRefused
 from shared.errors import OutsideFailure, Snooze
 
 TOOL = {"type": "function", "function": {"name": "hand_over", "description": "To a person.", "parameters": {"type": "object"}}}
@@ -264,7 +265,7 @@ def test_a_context_that_is_too_long_is_recognised(simulator: Simulator, status: 
         ),
         (200, {"error": {"message": "slow down", "code": 429}}, provider.Throttled, "the error 429", "slow down"),
         (200, {"error": {"message": "no credits", "code": 402}}, provider.Refusal, "the error 402", "no credits"),
-        (200, {"error": {"message": "bad key", "code": "invalid_api_key"}}, provider.Refusal, "invalid_api_key", "bad key"),
+        (200, {"error": {"message": "bad key", "code": "invalid_api_key"}}, KeyRefused, "invalid_api_key", "bad key"),
         (200, {"choices": [{"error": {"message": "died", "code": 503}}]}, provider.ProviderError, "the error 503", "died"),
         (200, {"error": {"message": "?"}}, provider.ProviderError, "HTTP 200 with the error", "?"),
         (
