@@ -84,6 +84,7 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
         self._exchange: Exchange = sock.exchange
+        self._reader: Any = self.fp
 
     def begin(self, **limits: Any) -> None:
         """Reads heads until the final one (RFC 9110, 15.2). http.client skips `100 Continue` and takes others for final."""
@@ -94,6 +95,8 @@ class _Response(http.client.HTTPResponse):
             self.headers = self.msg = None  # type: ignore[assignment]  # as http.client itself has it before the first head
             super().begin(**limits)
         self._exchange.status = self.status
+        if self._reader.is_cut and self.status < 300:  # of an error the status says enough
+            raise http.client.IncompleteRead(b"")
 
 
 class _Connection(HTTPConnection):

@@ -249,6 +249,14 @@ class _ResponseReader(io.BufferedReader):
     def __init__(self, raw: Any, sock: Any) -> None:
         super().__init__(raw)
         self._sock = sock
+        #: Whether the connection ended in the middle of a line, or before it.
+        self.is_cut = False
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """As of any reader. To http.client the end of the connection is that of the headers, whole or not."""
+        line = super().readline(size)
+        self.is_cut = not line.endswith(b"\n")
+        return line
 
     def close(self) -> None:
         """Takes the socket out of its exchange."""
