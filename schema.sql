@@ -2063,6 +2063,7 @@ $$;
 --
 -- A claim's number is partly drawn. PostgreSQL may forget a claim: it crashes before it has written one that is not durable, or a replica
 -- takes over that has not received it. The job is claimed again, and whoever has the claim that is forgotten must not end the new one.
+-- After 500,000 claims, those of a job that looks each second for a week, the numbers begin anew.
 --
 -- A worker is lost only if another one finds its job. The worker itself may take an active job of its own at once, for it asks
 -- only where no thread of it works on the job: either the answer to its claim was lost, and nothing has begun, so that this is
@@ -2083,7 +2084,7 @@ begin
         select * from jsonb_to_recordset(p_input) as i(n integer, job_id bigint, worker text, lease float8, clock_skew float8,
             at_most_once boolean, begun integer) order by job_id
     )
-    update job set state = 'active', claims = (claims / 4096 + 1) * 4096 + floor(random() * 4096)::integer,
+    update job set state = 'active', claims = (claims / 4096 % 500000 + 1) * 4096 + floor(random() * 4096)::integer,
         attempts = attempts + (state <> 'active' or job_has_begun(job, input.worker, input.begun))::integer,
         lost_claims = lost_claims + (job_has_begun(job, input.worker, input.begun)
             and worker_of(claimed_by) <> input.worker)::integer,

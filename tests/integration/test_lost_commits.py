@@ -81,3 +81,13 @@ def test_a_failure_under_a_forgotten_claim_does_not_end_the_next_one(job_id: int
 def test_a_shutdown_under_a_forgotten_claim_does_not_give_the_next_one_back(job_id: int, world: World) -> None:
     assert leases.release_all() == []
     assert _state_of(world, job_id) == ("active", "another")
+
+
+def test_the_numbers_of_claims_have_no_end(world: World) -> None:
+    world.say()
+    world.run(world.jobs()[0]["id"])
+    [job] = world.jobs(queue=Queue.AI)
+    db.rows("update job set claims = 500000 * 4096 + 4095 where id = %s", [job["id"]])
+    _claim_elsewhere(job["id"])
+    [claimed] = world.jobs(id=job["id"])
+    assert 4096 <= claimed["claims"] < 2 * 4096
