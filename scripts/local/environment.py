@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from scripts.local.folders import DEFAULT_DATA, chosen_data, data_folder, private_folder, write_private
+from scripts.local.folders import chosen_data, data_folder, private_folder, write_private
 from scripts.local.occupied import is_occupied, what_holder_says
 
 #: Secrets of the front door, which a local system generates.
@@ -55,7 +55,7 @@ def _door_secrets(key: str) -> dict[str, str]:
     return {**derived, "DASHBOARD_USER": "operator"}
 
 
-def running_services(data_dir: Path = DEFAULT_DATA) -> dict[str, str] | None:
+def running_services(data_dir: Path) -> dict[str, str] | None:
     """The environment of the embedded services that another script is running, or None."""
     if not is_occupied(services_lock(data_dir)):
         return None
