@@ -293,7 +293,8 @@ def test_what_was_booked_with_the_end_of_the_job_is_not_booked_again_where_nobod
     ask(world)
     before = used()
     [job] = world.jobs(queue=Queue.AI)
-    for claims, expected in ((job["claims"], before), (job["claims"] - 1, before + 20)):
+    # The claim that ended the job; and others, whose numbers are larger or smaller: they are drawn (job_claim_v3).
+    for claims, expected in ((job["claims"], before), (job["claims"] - 1, before + 20), (job["claims"] + 1, before + 40)):
         paying = meter.Meter(meter.Payer(world.customer, world.chatbot, job["message_id"], job["id"], claims), has_budget=False)
         with paying.call("ai", "https://a.example/v1", MODEL, meter.Most(1_000, 1_000)) as call:
             call.paid(10, 10)
