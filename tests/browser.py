@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+
+from tests.waiting import until
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -43,7 +46,18 @@ class Browser:
 
     def press(self, label: str) -> None:
         """A person's click on the first button of that label."""
-        self.driver.find_element(By.XPATH, f"//button[normalize-space()='{label}']").click()
+        self.click(By.XPATH, f"//button[normalize-space()='{label}']")
+
+    def click(self, by: str, what: str) -> None:
+        """A person's click on the first of them; on the one in its place if the page has just drawn that anew."""
+        until(lambda: self._clicks(by, what), f"{what} is drawn anew again and again")
+
+    def _clicks(self, by: str, what: str) -> bool:
+        try:
+            self.driver.find_element(by, what).click()
+        except StaleElementReferenceException:
+            return False
+        return True
 
     def texts(self, selector: str) -> list[str]:
         """The texts of what the selector finds, those for screen readers included."""

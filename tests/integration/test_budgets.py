@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from decimal import Decimal
@@ -32,7 +31,7 @@ from tests.integration.test_front_door_api import Business
 from tests.integration.test_front_door_commands import run
 from tests.integration.test_ledger_races import another_session, until_waiting
 from tests.integration.test_understanding import OGG, VOICE, arrived
-from tests.pipeline.test_workers import until
+from tests.waiting import until
 
 QUESTION = "When do you ship?"
 MODEL = "gpt-4o-mini"
@@ -178,6 +177,15 @@ def test_a_warning_at_four_fifths_comes_once(world: World) -> None:
     }
 
 
+def run_delayed(world: World) -> list[Any]:
+    """Runs the jobs again, all at once, that wait for what is reserved; returns them."""
+    delayed = [job["id"] for job in world.jobs(queue=Queue.AI, state="delayed")]
+    db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(world.run, delayed))
+    return delayed
+
+
 def test_fifty_questions_at_ninety_nine_percent(world: World, simulator: Simulator) -> None:
     simulator.faults([{"kind": "ai", "fault": "latency", "ms": 30}])
     ask(world, user="before")
@@ -194,11 +202,7 @@ def test_fifty_questions_at_ninety_nine_percent(world: World, simulator: Simulat
     assert len(jobs) == 50
     with ThreadPoolExecutor(50) as pool:
         list(pool.map(world.run, jobs))
-    ends = time.monotonic() + 60
-    while (left := world.jobs(queue=Queue.AI, state="delayed")) and time.monotonic() < ends:  # they wait for what is reserved
-        db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
-        with ThreadPoolExecutor(50) as pool:
-            list(pool.map(world.run, [job["id"] for job in left]))
+    until(lambda: not run_delayed(world), "what is reserved to be spent")
     texts = [message["content"] for message in world.messages(role="assistant")]
     asked = len(simulator.record("ai")) - 1
     assert (asked, len(texts), texts.count("Until next month.")) == (1, 51, 49)

@@ -206,7 +206,7 @@ def test_the_desk_is_run_by_keys(browser: Browser, site: Site, world: World) -> 
     browser.run("document.activeElement.blur()")
     browser.type("gt")
     browser.until("location.pathname.endsWith('/team')")
-    browser.driver.find_element("css selector", ".menu-button").click()
+    browser.click("css selector", ".menu-button")
     browser.until("document.querySelector('.menu-list').matches(':popover-open')")
 
 
@@ -289,7 +289,7 @@ def test_rows_that_are_shown_later_follow_those_that_are_there(browser: Browser,
     log_in(browser, site, person("owner", world.customer))
     browser.open(f"{site.url}/desk/c/{world.customer}/audit")
     before = browser.run("return document.querySelectorAll('#rows > li').length")
-    browser.driver.find_element("css selector", "a[rel=next]").click()
+    browser.click("css selector", "a[rel=next]")
     browser.until("document.querySelectorAll('#rows > li').length > arguments[0]", before)
     assert not browser.shown("a[rel=next]")
     assert browser.texts("#rows b")[-1] == "A command"

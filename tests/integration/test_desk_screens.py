@@ -100,7 +100,7 @@ def test_a_new_owner_s_phone_says_what_to_do_first(browser: Browser, site: Site,
     browser.open(f"{site.url}/desk/c/{new}/inbox")
     assert browser.shown(".inbox-nothing a.primary")
     browser.open(f"{site.url}/desk/c/{new}/inbox")
-    browser.driver.find_element("css selector", ".inbox-nothing a.primary").click()
+    browser.click("css selector", ".inbox-nothing a.primary")
     browser.until("location.pathname.endsWith('/chatbots')")
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Keys
 
 from scripts.local.ports import free_port
@@ -171,15 +170,9 @@ def click(browser: Browser, label: str, to: str | None = None, within: str = "ma
 
 
 def click_on(browser: Browser, by: str, what: str, to: str | None = None) -> None:
-    """The mouse on an element; again if the page has just put a fresh one into its place."""
+    """The mouse on an element."""
     browser.run("window.left = true")
-    for tries_left in (2, 1, 0):
-        try:
-            browser.driver.find_element(by, what).click()
-            break
-        except StaleElementReferenceException:
-            if not tries_left:
-                raise
+    browser.click(by, what)
     if to is not None:
         leads(browser, to)
 
@@ -229,7 +222,7 @@ def log_in(browser: Browser, url: str, email: str) -> None:
 
 
 def log_out(browser: Browser) -> None:
-    browser.driver.find_element("css selector", ".nav-foot form button").click()
+    browser.click("css selector", ".nav-foot form button")
     browser.until("location.pathname === '/desk/login'")
 
 
