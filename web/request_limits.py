@@ -1,4 +1,5 @@
-"""Request limits: of a visitor, a chatbot's visitors, an address, an API key. Counted in Redis, over a sliding minute.
+"""Request limits: of a visitor, a chatbot's visitors, an address, an API key. Counted in Redis, over a sliding minute; files over
+a sliding day.
 
 While Redis is down nothing is counted: requests are accepted then as well, and PostgreSQL keeps what they bring.
 """
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 import redis
 from flask import request
-from limits import RateLimitItem, RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from werkzeug.exceptions import TooManyRequests
@@ -37,6 +38,9 @@ WRONG_PASSWORDS = 10
 MAILS = 2
 #: Invitations that a business sends in a minute.
 INVITATIONS = 20
+#: Of MEDIA_QUOTA_MB, what the visitors of one address may send to a business in a day: one part of so many, or this many MiB if
+#: that is more.
+QUOTA_PARTS, LEAST_OF_FILES = 10, 20
 _GUESSING = "This address may send {} wrong logins"
 #: Bits of an IPv6 address that name one household or server: it chooses the rest itself.
 IPV6_SITE = 64
@@ -60,6 +64,18 @@ def check_message(visitor: Visitor) -> None:
     _count(conf.widget_address_messages_per_minute, address, "Visitors from this address may send {} messages")
     together = "All visitors of this chatbot together may send {} messages"
     _count(conf.widget_chatbot_messages_per_minute, f"chatbot:{visitor.chatbot_id}", together)
+
+
+def check_file(customer_id: int, size: int) -> None:
+    """Counts the bytes of a visitor's file. Raises TooManyRequests.
+
+    A full quota refuses the files of a business's other channels, too, and files without a message count for a day: nobody
+    should be able to fill it alone.
+    """
+    limit = max(LEAST_OF_FILES, settings().media_quota // QUOTA_PARTS)
+    name = f"files:{client_site()}:{customer_id}"
+    megabytes = math.ceil(size / 1024 / 1024)
+    _count_in(RateLimitItemPerDay(limit), name, "Visitors from this address may send {} MiB of files", megabytes)
 
 
 def check_session() -> None:
@@ -140,28 +156,33 @@ def _refuse_after(limit: int, name: str, allowed: str) -> None:
         outage.noticed(problem)
         return
     if wait:
-        raise _too_many(allowed.format(limit), wait)
+        raise _too_many(item, allowed, wait)
 
 
 def _count(limit: int, name: str, allowed: str) -> None:
-    limiter, item = _limiter(get_broker()), RateLimitItemPerMinute(limit)
+    _count_in(RateLimitItemPerMinute(limit), name, allowed)
+
+
+def _count_in(item: RateLimitItem, name: str, allowed: str, cost: int = 1) -> None:
+    limiter = _limiter(get_broker())
     try:
-        is_allowed = limiter.hit(item, name)
+        is_allowed = limiter.hit(item, name, cost=cost)
         wait = 0 if is_allowed else _seconds_left(item, name)
     except redis.RedisError as problem:
         outage.noticed(problem)
         return
     outage.over()
     if not is_allowed:
-        raise _too_many(allowed.format(limit), wait)
+        raise _too_many(item, allowed, wait)
 
 
 def _seconds_left(item: RateLimitItem, name: str) -> int:
     return max(1, math.ceil(_limiter(get_broker()).get_window_stats(item, name).reset_time - time.time()))
 
 
-def _too_many(allowed: str, wait: int) -> TooManyRequests:
-    return TooManyRequests(f"{allowed} a minute. Try again in {wait} s.", retry_after=wait)
+def _too_many(item: RateLimitItem, allowed: str, wait: int) -> TooManyRequests:
+    said = f"{allowed.format(item.amount)} a {item.GRANULARITY.name}. Try again in {wait} s."
+    return TooManyRequests(said, retry_after=wait)
 
 
 def client_site() -> str:

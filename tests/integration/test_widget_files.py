@@ -115,6 +115,15 @@ def test_files_count_against_a_visitors_limit(door: FrontDoor, page: Page, monke
     assert [send(page).status_code for _ in range(4)] == [201, 201, 201, 429]
 
 
+def test_visitors_of_one_address_do_not_fill_a_business_quota(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIA_QUOTA_MB", "200")
+    config.reset()
+    answers = [send(page, PNG + os.urandom(9_900_000)) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+    assert "20 MiB of files a day" in answers[-1].json["detail"]
+    assert say(page, [], "Hello?").status_code == 202, "words are taken all the same"
+
+
 def test_a_business_sees_what_its_visitors_sent(door: FrontDoor, page: Page) -> None:
     say(page, [send(page).json["file"]], "See")
     door.world.drain()

@@ -20,6 +20,7 @@ from shared.media.names import clean
 from shared.media.storage import storage
 from shared.models import Chatbot, Conversation, Media, Message
 from web.files import FILE
+from web.request_limits import check_file
 from web.server.wsgi import BODY_FILE
 from web.signing import Serializer
 from web.widget.ids import row_id
@@ -73,7 +74,7 @@ class Sent:
 def take(visitor: Visitor, name: str) -> tuple[Sent, str]:
     """Stores the request's body; returns what it is, and the text by which a message names it.
 
-    Raises UnsupportedMediaType, RequestEntityTooLarge, UnprocessableEntity, BadRequest, StorageDown.
+    Raises UnsupportedMediaType, RequestEntityTooLarge, UnprocessableEntity, BadRequest, TooManyRequests, StorageDown.
     """
     with Download(storage().arrivals, mime=request.content_type) as download:
         try:
@@ -86,8 +87,10 @@ def take(visitor: Visitor, name: str) -> tuple[Sent, str]:
         kind = _KINDS.get(download.mime or "")
         if kind is None:
             raise UnsupportedMediaType("Send a picture (JPEG, PNG, WebP, GIF), a PDF, a text, a document, a table, or a sound.")
+        customer_id = _customer_of(visitor)
+        check_file(customer_id, download.size)
         try:
-            stored = files.store(_customer_of(visitor), download)
+            stored = files.store(customer_id, download)
         except files.QuotaFull:
             raise UnprocessableEntity("This chat takes no more files at the moment.") from None
     sent = Sent(kind, stored.mime, stored.size, stored.sha256, clean(name))
