@@ -163,7 +163,7 @@ def test_the_containers_commands_make_a_healthy_system(
     with ExitStack() as stack:
         for service in services:
             stack.enter_context(container(image, settings, service["command"]))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while not all(is_healthy(image, settings, service) for service in services):
             assert time.monotonic() < deadline, [path.read_text(encoding="utf-8")[-2000:] for path in image.parent.glob("*.log")]
             time.sleep(0.5)

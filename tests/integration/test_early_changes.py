@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -25,6 +24,7 @@ from shared.config import settings
 from shared.privacy import erasure
 from shared.queue_service import QueueService
 from tests.builders import World
+from tests.waiting import until
 from web.hooks import inbox
 
 QUESTION = "When do you ship?"
@@ -291,10 +291,8 @@ def beginning(statement: str, *parameters: Any) -> Iterator[psycopg2.extensions.
 
 
 def until_one_waits() -> None:
-    deadline = time.monotonic() + 45
-    while not db.scalar("select count(*) from pg_locks where locktype = 'advisory' and not granted"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    until(lambda: db.scalar(waiting), "nobody waits for a lock")
 
 
 DELETE = "select message_change_v4(%s, 'whatsapp_qr', array[%s], '3EB0A', null, '{}', null, true, '{}')"

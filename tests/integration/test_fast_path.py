@@ -25,6 +25,7 @@ from shared.config import settings
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.conftest import RedisRefusing
+from tests.waiting import until
 
 LANE = Queue.OUTGOING.value
 
@@ -111,10 +112,8 @@ def test_processes_that_accept_the_same_messages_do_not_wait_for_each_other(worl
 
 
 def _until_waiting(threads: int) -> None:
-    given_up = time.monotonic() + 45
-    while db.scalar("select count(*) from pg_locks where locktype = 'advisory' and not granted") < threads:
-        assert time.monotonic() < given_up
-        time.sleep(0.01)
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    until(lambda: db.scalar(waiting) >= threads, "nobody waits for a lock")
 
 
 def test_of_statuses_that_come_together_the_furthest_counts(world: World) -> None:
@@ -150,10 +149,12 @@ def test_a_worker_whose_threads_are_all_busy_still_has_a_heartbeat(
     taken = [next(consumer) for _ in range(consumer.prefetch)]
     assert all(taken)
     before = _heartbeat()
-    given_up = time.monotonic() + 45
-    while _heartbeat() == before and time.monotonic() < given_up:
+
+    def has_beaten() -> bool:
         assert next(consumer) is None, "no room"
-    assert _heartbeat() > before
+        return _heartbeat() > before
+
+    until(has_beaten, "no heartbeat")
 
 
 def _heartbeat() -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -17,10 +16,9 @@ from shared.broker.enqueue import Ticket, message_for
 from shared.broker.redis_broker import Broker, addressed, get_broker
 from shared.config import settings
 from shared.queues import Queue
+from tests.waiting import until
 
 LANE = Queue.OUTGOING.value
-#: Seconds in which a message that is on its way has come.
-SOON = 60.0
 
 
 def ticket(number: int) -> Message[object]:
@@ -42,21 +40,13 @@ def consume(worker: Broker, threads: int = 2) -> WokenConsumer:
     consumer = cast(WokenConsumer, worker.consume(LANE, prefetch=threads * 2))
     channel = f"{worker.namespace}:__hand__:{worker.broker_id}:{LANE}"
     assert next(consumer) is None
-    until = time.monotonic() + SOON
-    while dict(worker.client.pubsub_numsub(channel))[channel.encode()] == 0:
-        assert time.monotonic() < until, "nobody listens"
-        time.sleep(0.01)
+    until(lambda: dict(worker.client.pubsub_numsub(channel))[channel.encode()], "nobody listens")
     return consumer
 
 
 def come(consumer: WokenConsumer) -> MessageProxy:
     """The next message."""
-    until = time.monotonic() + SOON
-    while time.monotonic() < until:
-        message = next(consumer)
-        if message is not None:
-            return message
-    raise AssertionError("no message came")
+    return cast(MessageProxy, until(lambda: next(consumer), "no message came"))
 
 
 def waiting(client: redis.Redis) -> int:
@@ -144,9 +134,7 @@ def test_what_was_handed_over_while_nobody_listened_comes_back(worker: Broker) -
 def test_a_worker_that_retires_leaves_the_rest_to_others(worker: Broker) -> None:
     consumer = consume(worker)
     get_broker().put([ticket(1), ticket(2)])
-    until = time.monotonic() + SOON
-    while len(consumer._prefetched) < 2 and time.monotonic() < until:
-        time.sleep(0.01)
+    until(lambda: len(consumer._prefetched) == 2)
     worker.retire()
     assert next(consumer) is None
     assert waiting(worker.client) == 2

@@ -19,6 +19,7 @@ from shared.channels.registry import channel
 from shared.config import settings
 from shared.jobs import operator
 from tests.builders import World
+from tests.waiting import until
 
 
 @contextmanager
@@ -30,10 +31,7 @@ def another_session() -> Iterator[psycopg2.extensions.cursor]:
 
 def until_waiting(threads: int) -> None:
     """Returns when so many sessions wait for a lock."""
-    deadline = time.monotonic() + 45
-    while db.scalar("select count(*) from pg_locks where not granted") < threads:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: db.scalar("select count(*) from pg_locks where not granted") >= threads, "nobody waits for a lock")
 
 
 def to_the_send(world: World, *texts: str) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ from web.app import create_app
 
 LANE = Queue.OUTGOING.value
 #: Seconds in which a message that is on its way has come.
-SOON = 45.0
+SOON = 150.0
 
 
 def ticket(number: int) -> Message[object]:

@@ -87,12 +87,11 @@ class Busy:
 
 def test_processes_that_are_always_busy_take_turns(process: Callable[..., Sessions]) -> None:
     busy = [Busy(process()) for _ in range(2 * CONNECTIONS)]
-    given_up = time.monotonic() + 90
-    while not all(one.uses for one in busy) and time.monotonic() < given_up:
-        time.sleep(0.1)
-    for one in busy:
-        one.end()
-    assert all(one.uses for one in busy), [one.uses for one in busy]
+    try:
+        until(lambda: all(one.uses for one in busy), "the turn of each")
+    finally:
+        for one in busy:
+            one.end()
 
 
 def test_what_is_not_needed_is_given_to_others(process: Callable[..., Sessions], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,10 +151,12 @@ def test_readiness_says_that_connections_are_short(world: World, few: str, monke
     for other in others:
         other.close()
     db.reset()
-    given_up = time.monotonic() + 45
-    while (said := postgres_write()) != "ok" and time.monotonic() < given_up:
+
+    def finds_a_place() -> bool:
         db.reset()
-    assert said == "ok"
+        return postgres_write() == "ok"
+
+    until(finds_a_place, "a place for this process")
 
 
 def test_the_local_server_introduces_itself_as_soon_as_it_can(
