@@ -19,7 +19,7 @@ from shared import db
 from shared.broker.connection import outage as redis_outage
 from shared.db.credentials import CredentialsUnreadable
 from shared.errors import InvalidPayload, Refused, ServiceDown
-from shared.media.folder import StorageDown
+from shared.media.folder import FileMissing, StorageDown
 from web.error_words import own_words, words_of
 from web.hardening import PAGE_POLICY
 
@@ -140,3 +140,16 @@ def _unexpected(error: Exception) -> Response:
     log.error("request_failed", extra={"route": route}, exc_info=error)
     sentry_sdk.capture_exception(error)
     return problem(500, InternalServerError().name, "The request failed because of an error on our side, which was recorded.")
+
+
+def note_broken_off(error: Exception) -> None:
+    """Logs why the rest of a long answer cannot be made. Its status has left: its client only sees that the connection ends."""
+    if isinstance(error, FileMissing):
+        log.warning("answer_broken_off", extra={"reason": "its file has been deleted"})
+    elif isinstance(error, StorageDown):
+        service_down(error)
+    elif db.is_passing(error):
+        db.outage.noticed(error)
+    else:
+        log.error("answer_failed", exc_info=error)
+        sentry_sdk.capture_exception(error)

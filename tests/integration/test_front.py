@@ -22,6 +22,8 @@ import requests
 from flask import Response
 
 from shared import config, db
+from shared.errors import ServiceDown
+from shared.media.folder import FileMissing, StorageDown
 from tests.builders import World
 from tests.integration.front_door import APP_SECRET, CLOUD, QR_SECRET, FrontDoor, change, webhook, written
 from tests.site import Site, serving
@@ -488,6 +490,30 @@ def test_a_long_answer_is_made_as_its_client_reads(door: FrontDoor, length: int 
         assert len(made) < 1_000
         with pytest.raises(requests.exceptions.ChunkedEncodingError):  # half of it is not taken for the whole
             requests.get(f"{site.url}/broken", timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("why", "event"),
+    [
+        (FileMissing("7/ab/abcdef"), "answer_broken_off"),  # its person was erased meanwhile
+        (StorageDown("the bucket b does not answer: ReadTimeoutError"), "storage_down"),
+        (ServiceDown("PostgreSQL is unavailable"), "service_unavailable"),
+        (RuntimeError("an error of ours"), "answer_failed"),
+    ],
+)
+def test_what_ends_a_long_answer_is_named_and_cuts_it(
+    door: FrontDoor, caplog: pytest.LogCaptureFixture, why: Exception, event: str
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"x" * MIB
+        raise why
+
+    door.app.add_url_rule("/long", "long", lambda: Response(pieces(), headers={"Content-Length": str(2 * MIB)}))
+    with serving(door.app) as site:
+        answer = site.ask(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"x" * MIB)
+    assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == [event]
 
 
 def test_who_reads_no_large_answer_keeps_room_for_one_of_its_address(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:

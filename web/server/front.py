@@ -86,7 +86,7 @@ class Front:
         if not is_read:
             answer.headers.append(("Connection", "close"))
         if answer.rest is not None:
-            await self._send_as_it_is_read(answer, answer.rest, body.address, receive, send)
+            await self._send_as_it_is_read(answer, answer.rest, body.address, abort, receive, send)
         elif stream is None:
             with self._unread.body(body.address) as unread:
                 unread.stop = abort  # the oldest ends where there are too many: its client does not read
@@ -96,7 +96,9 @@ class Front:
             await self._begin_stream(stream, answer, send)
         return stream
 
-    async def _send_as_it_is_read(self, answer: Answer, rest: Parts, address: str, receive: Receive, send: Send) -> None:
+    async def _send_as_it_is_read(
+        self, answer: Answer, rest: Parts, address: str, abort: Callable[[], None], receive: Receive, send: Send
+    ) -> None:
         """An answer of any length takes the memory of a piece, and a thread only while the next one is made."""
         piece, gone = answer.body, asyncio.ensure_future(_until_gone(receive))
         try:
@@ -104,10 +106,15 @@ class Front:
             while piece and not gone.done():
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
                 piece = b"" if gone.done() else await self._threads.run(address, rest.take)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except Exception as problem:
+            problems.note_broken_off(problem)
+            await send({"type": "http.response.body", "body": b"", "more_body": True})  # when what there is has been read
+            abort()
+            await gone  # until then uvicorn takes an answer without an end for an error
         finally:
             gone.cancel()
             rest.close()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _begin_stream(self, stream: Stream, answer: Answer, send: Send) -> None:
         answer.headers = [(name, value) for name, value in answer.headers if name.lower() != "content-length"]
