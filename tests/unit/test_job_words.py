@@ -29,6 +29,7 @@ _SAYS = {
         "StorageDown",
         "EndpointRefused",
         "NotTranscribed",
+        "NoRoomInMemory",
     ),
     *("error_of", "later"),
 }
@@ -38,12 +39,19 @@ _CONSTANTS = {"NO_BUDGET", "NO_PGVECTOR", "_BAD_CHARACTERS"}
 _COMPOSED = {"INSTALL": (local_model.INSTALL,)}
 #: Modules whose texts are for who connects an account, or for a log: no job has them.
 _OTHERS = ("shared/channels/*/connect.py", "shared/channels/*/typing.py")
+#: Whose calls are counted (shared/http/bulkhead.py).
+_ROOMS = (
+    *("the customer", "the customer's knowledge search", "the source of the customer's files"),
+    *("the chatbot's provider", "the provider", "the endpoint"),
+)
 #: What is no argument of such a call.
 _KNOWN = (
     *EXPLANATIONS.values(),
     *(text.format(host="shop.example", problem="certificate has expired") for _, _, _, text in FAILURES),
     operator.REASON,
     f"AI provider: HTTP 400: {failures.TOO_FEW_TOKENS}",
+    *(f"{room} has 8 calls without a response" for room in _ROOMS),
+    *_ROOMS,
 )
 
 

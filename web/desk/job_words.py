@@ -73,6 +73,15 @@ _SAID = (
     ),
     _l("what is left of budget %(number)s is reserved for calls that are under way"),
     _l("rate limit of %(name)s: %(rate)s"),
+    # room for calls, and for files
+    _l("%(why)s has %(number)s calls without a response"),
+    _l("the customer's knowledge search"),
+    _l("the source of the customer's files"),
+    _l("the customer"),
+    _l("the chatbot's provider"),
+    _l("the provider"),
+    _l("the endpoint"),
+    _l("other files are in memory, and this one waits for their end"),
     # calls to somebody outside
     _l("%(host)s cannot be called; a URL must be like https://example.com/hook"),
     _l("%(host)s is not a public address, and no others are called"),
