@@ -13,7 +13,7 @@ from types import TracebackType
 
 from shared.config import settings
 from shared.errors import OutsideFailure, PermanentRefusal
-from shared.media.folder import down_if_it_fails
+from shared.media.folder import down_if_it_fails, require_room
 from shared.media.kinds import HEAD, mime_of
 
 
@@ -35,6 +35,7 @@ class Download:
         self._limit = settings().media_max * 1024 * 1024
         with down_if_it_fails():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            require_room(folder)
             number, name = tempfile.mkstemp(dir=folder)
         self.path = Path(name)
         self._file = os.fdopen(number, "wb")

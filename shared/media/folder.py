@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from shared.errors import OutsideFailure
 
 #: Seconds after which a file on its way in is nobody's: its process died.
 ABANDONED = 24 * 3600.0
+#: Bytes of a disk that files leave free, or this part of it if that is less.
+RESERVE, RESERVE_PART = 512 * 1024 * 1024, 20
 
 
 class FileMissing(Exception):
@@ -37,6 +40,15 @@ def down_if_it_fails() -> Iterator[None]:
         raise StorageDown(f"media: the folder of the files refuses: {problem.strerror or type(problem).__name__}") from problem
 
 
+def require_room(folder: Path) -> None:
+    """Raises StorageDown where the disk is nearly full: PostgreSQL may be on it as well, and takes no messages without room."""
+    disk = shutil.disk_usage(folder)
+    reserve = min(RESERVE, disk.total // RESERVE_PART)
+    if disk.free < reserve:
+        free, kept = disk.free // 1024**2, reserve // 1024**2
+        raise StorageDown(f"media: the disk of the files has {free} MiB left, and they leave {kept} MiB free; make room on it")
+
+
 class Folder:
     """Files under a folder. A new one is renamed into its place, so that a process that dies leaves none half."""
 
@@ -47,6 +59,7 @@ class Folder:
     def check(self) -> None:
         """Writes a file as one that arrives, and removes it. Raises StorageDown."""
         self.arrivals.mkdir(mode=0o700, parents=True, exist_ok=True)
+        require_room(self.arrivals)
         with tempfile.TemporaryFile(dir=self.arrivals, buffering=0) as file:
             file.write(b"ok")
 

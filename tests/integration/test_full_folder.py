@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import namedtuple
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from shared import config, db
 from shared.media.download import Download
 from shared.media.folder import Folder, StorageDown
+from shared.media.storage import storage
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_media_fetch import PICTURE, media_of, send
@@ -50,6 +54,22 @@ def test_a_visitor_who_sends_a_file_comes_again(door: FrontDoor, refusing: Path)
     page = Page(door.client, key_of(door.world.chatbot))
     answer = page.call("post", "/files", query_string={"name": "a.png"}, data=b"\x89PNG\r\n\x1a\n", content_type="image/png")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+
+
+@pytest.mark.parametrize(
+    ("total_mib", "free_mib", "status"), [(20_000, 500, 503), (20_000, 520, 201), (1_000, 49, 503), (1_000, 51, 201)]
+)
+def test_files_leave_room_on_a_disk_that_postgresql_may_share(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch, total_mib: int, free_mib: int, status: int
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    disk = usage(total_mib * 1024**2, 0, free_mib * 1024**2)
+    page = Page(door.client, key_of(door.world.chatbot))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk)
+    answer = page.call("post", "/files", query_string={"name": "a.png"}, data=b"\x89PNG\r\n\x1a\n", content_type="image/png")
+    assert answer.status_code == status
+    with nullcontext() if status == 201 else pytest.raises(StorageDown, match=f"{free_mib} MiB left"):
+        storage().check()
 
 
 def test_a_job_tries_again(door: FrontDoor, refusing: Path, caplog: pytest.LogCaptureFixture) -> None:
