@@ -42,5 +42,5 @@ def part(text: str) -> str:
 
 def _digits(text: str) -> str:
     """Without what people write between digits; "" if more than digits is left."""
-    number = re.sub(r"\(0\)|[\s+().\-/]", "", text)  # +49 (0) 170 …
+    number = re.sub(r"(?<=.)\(0\)|[\s+().\-/]", "", text.strip())  # +49 (0) 170 …, but (0)170 is 0170
     return number if number.isascii() and number.isdigit() else ""

@@ -278,7 +278,10 @@ def test_lists_hold_what_they_say_and_a_search_finds_names_numbers_and_words(wor
         "TEAP": ["Zoe Martin"],
         "with the teapot": ["Zoe Martin"],
         "zoe": ["Zoe Martin"],
-        **{text: ["4917012345"] for text in ("+49 170 123", "+49 (0)170 123", "0049 170/1234", "0170 123", "(0170) 12-345")},
+        **{
+            text: ["4917012345"]
+            for text in ("+49 170 123", "+49 (0)170 123", "0049 170/1234", "0170 123", "(0170) 12-345", " (0)170 123")
+        },
         **{text: [] for text in ("0170 12", "0170 123456", "0171 123")},
         "100%": [],
         "' OR 1": [],
