@@ -40,7 +40,8 @@ def test_hanging_endpoints_do_not_hold_up_the_others(world: World, webhooks: Pro
         enqueue_webhook_delivery(endpoint_id=endpoint, event="message.sent", data={})
     delivered = "select count(*) from webhook_event where status = 'DELIVERED'"
     until(lambda: db.scalar(delivered) == 20)
-    until(lambda: len(world.jobs(queue="webhook-delivery", state="active")) == HANGING)  # each under way, no other failed
+    until(lambda: _hanging(simulator) == HANGING)
+    assert len(world.jobs(queue="webhook-delivery", state="active")) == HANGING, "each under way, no other failed"
     seen = [row["path"] for row in simulator.record("webhook")]
     assert sorted(seen) == sorted(["/customer/well"] * 20 + [f"/customer/hangs-{number}" for number in range(HANGING)])
     assert not any(webhooks.restarts().values())
