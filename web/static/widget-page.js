@@ -390,7 +390,7 @@ async function upload(item, file) {
   } catch ({ status }) {
     if (status === 415) item.why = _("This kind of file cannot be sent");
     else if (status === 413) item.why = _("Too large, 10 MB at most");
-    else if (status === 429) item.why = _("Too many at once, try again in a minute");
+    else if (status === 429) item.why = _("Too many files, try again later");
     else if (status === 422) item.why = _("No more files are taken here");
     else item.why = _("Not sent. Are you online?");
   }
