@@ -982,7 +982,7 @@ create table conversation (
     -- Who may answer (shared/channels/ownership.py): the bot; or a person, and the bot is silent; or it is closed, until the
     -- customer writes again.
     owner            text not null default 'bot' check (owner in ('bot', 'person', 'closed')),
-    -- Since when; null: since the beginning. The bot's replies from before that time never leave (send_claim_v2).
+    -- Since when; null: since the beginning. The bot's replies from before that time never leave (send_claim_v3).
     owner_since      timestamptz,
     -- A person's: when it goes back to the bot, and the minutes without a message that it waits for that. Null: never by itself.
     returns_at       timestamptz,
@@ -2742,13 +2742,13 @@ end $$;
 -- conversation's row, and a reply is claimed for sending under the same lock: of a takeover and a reply one is first.
 
 -- Whether a reply may leave, by its conversation as it is under that lock. What a person writes answers no message, and always may. The
--- bot's must be of the time since the conversation is the bot's; and where the bot itself has handed it over, the reply that says so may
--- leave until a person has come.
-create function reply_may_leave_v1(p_reply_to bigint, p_created_at timestamptz, p_owner text, p_owner_since timestamptz,
+-- bot's must be of the time since the conversation is the bot's. Where the bot itself has handed it over, the reply that says so, and
+-- those to earlier messages, may leave until a person has come.
+create function reply_may_leave_v2(p_reply_to bigint, p_created_at timestamptz, p_owner text, p_owner_since timestamptz,
                                    p_handed_over_at timestamptz) returns boolean language sql immutable parallel safe as $$
     select p_reply_to is null or case p_owner
         when 'bot' then coalesce(p_created_at >= p_owner_since, true)
-        when 'person' then coalesce(p_created_at = p_handed_over_at, false)
+        when 'person' then coalesce(p_created_at <= p_handed_over_at, false)
         else false end
 $$;
 
@@ -2758,7 +2758,7 @@ create type claimed_job as (n integer, job_id bigint, claim integer, queue text,
 
 -- job_claim_v3 for a channel's send queue: under the locks of the conversations, so that whoever takes over does so before it or after
 -- it. `status` is the reply's, SUPERSEDED if it may not leave. `has_moved`: its conversation was merged into another at this moment.
-create function send_claim_v2(p_queue text, p_input jsonb)
+create function send_claim_v3(p_queue text, p_input jsonb)
 returns table (job claimed_job, status text, has_moved boolean) language plpgsql rows 1 as $$
 #variable_conflict use_column
 begin
@@ -2774,7 +2774,7 @@ begin
     ), superseded_replies as materialized (
         select message.id from message join locked_conversations on locked_conversations.id = message.conversation_id
         where message.id = any (array(select claimed_jobs.message_id from claimed_jobs)) and message.status = 'PENDING'
-            and not reply_may_leave_v1(message.reply_to, message.created_at, owner, owner_since, handed_over_at)
+            and not reply_may_leave_v2(message.reply_to, message.created_at, owner, owner_since, handed_over_at)
     ), kept_replies as ( -- whoever took over may have said so already
         update message set status = 'SUPERSEDED', updated_at = clock_timestamp()
         where id = any (array(select id from superseded_replies)) and status = 'PENDING'
@@ -2848,7 +2848,7 @@ end $$;
 -- business: the bot is silent until one has answered, or nobody came for the chatbot's minutes, which begin when people are there. Call
 -- it before the statement's job ends, for whoever has the conversation's row waits for ordering keys. `p_reply_to`: the message because of
 -- which. `p_tells`: tell the customer in the chatbot's words, else the caller's reply does, which leaves if it is of this transaction
--- (reply_may_leave_v1). Returns the tickets: none if the conversation is not the bot's.
+-- (reply_may_leave_v2). Returns the tickets: none if the conversation is not the bot's.
 create function hand_over_v1(p_conversation_id bigint, p_reason text, p_reply_to bigint default null, p_tells boolean default true)
 returns jsonb language plpgsql as $$
 declare
@@ -3594,7 +3594,7 @@ create trigger job_died after update of closed_at on job
 -- window_closed  WhatsApp's 24 hours are over             gone          what it was about, or the record of its job
 -- channel_down   its account cannot send                  endpoint_off  its endpoint was switched off
 -- not_repeatable its owner repeats it elsewhere
-create function dead_letter_verdict_v1(p_id bigint, p_unknown boolean) returns text language plpgsql stable as $$
+create function dead_letter_verdict_v2(p_id bigint, p_unknown boolean) returns text language plpgsql stable as $$
 declare
     v_letter       dead_letter;
     v_job          job;
@@ -3641,7 +3641,7 @@ begin
         when v_message.metadata ? 'superseded_by' then 'answered'
         -- The bot itself has handed it over with its fallback, and nobody has come yet: it may still answer.
         when v_letter.queue = 'ai-processing' and v_conversation.owner = 'person' and v_conversation.handed_over_at is null then 'answered'
-        when v_letter.queue <> 'ai-processing' and not reply_may_leave_v1(v_message.reply_to, v_message.created_at, v_conversation.owner,
+        when v_letter.queue <> 'ai-processing' and not reply_may_leave_v2(v_message.reply_to, v_message.created_at, v_conversation.owner,
             v_conversation.owner_since, v_conversation.handed_over_at) then 'answered'
         when (v_letter.queue = 'ai-processing' or v_message.reply_to is not null) and exists (
             select from message later where later.conversation_id = v_conversation.id and later.id > v_message.id
@@ -3657,7 +3657,7 @@ end $$;
 -- Replays a dead letter: its job runs again as if it were new (job_requeue_v2), or a new one does where its record was pruned. A
 -- question that got the fallback message is asked again: the fallback stays what the customer read, and is no answer any more. Returns
 -- {outcome, tickets}; the outcome is 'replayed', 'busy', or the verdict.
-create function dead_letter_replay_v3(p_id bigint, p_unknown boolean, p_by text, p_action_id bigint) returns jsonb
+create function dead_letter_replay_v4(p_id bigint, p_unknown boolean, p_by text, p_action_id bigint) returns jsonb
 language plpgsql as $$
 declare
     v_letter  dead_letter;
@@ -3678,7 +3678,7 @@ begin
     if v_letter.queue = 'ai-processing' then
         perform from conversation where id = v_message.conversation_id for no key update;
     end if;
-    v_verdict := dead_letter_verdict_v1(p_id, p_unknown);
+    v_verdict := dead_letter_verdict_v2(p_id, p_unknown);
     if v_verdict in ('delivered', 'answered') then
         update dead_letter set state = 'answered', changed_by = p_by, changed_at = clock_timestamp(), bulk_action_id = p_action_id
         where id = p_id;

@@ -1,7 +1,7 @@
 -- name: route_reply
 -- A widget's reply is SENT here; any other goes to the send queue of its channel. A widget's status numbers its conversation
 -- (widget_changed), so the conversations are locked first, in the order in which incoming-messages goes through them: two
--- processes never wait for each other. Under that lock it is decided whether the bot may still answer (reply_may_leave_v1); for
+-- processes never wait for each other. Under that lock it is decided whether the bot may still answer (reply_may_leave_v2); for
 -- another channel its send stage decides.
 with runnable_jobs as materialized (
     select * from job_lock_runnable_v2('outgoing-messages', $1)
@@ -18,7 +18,7 @@ with runnable_jobs as materialized (
     order by chatbot_id, channel, external_user_id for no key update
 ), decided_replies as materialized (
     select replies.*, send_queue is null and status <> 'SUPERSEDED' -- it may answer nothing any more, and another one does
-        and reply_may_leave_v1(reply_to, created_at, owner, owner_since, handed_over_at) as is_shown
+        and reply_may_leave_v2(reply_to, created_at, owner, owner_since, handed_over_at) as is_shown
     from replies left join locked_conversations on locked_conversations.id = replies.conversation_id
     where send_queue is not null or locked_conversations.id is not null -- else it was merged into another at this moment
 ), changed_replies as materialized (

@@ -14,4 +14,4 @@ select (claimed.job).*, (select to_jsonb(reply) from (
     left join telegram_bot bot on bot.chatbot_id = message.chatbot_id and bot.active
     where message.id = (claimed.job).message_id and message.role = 'assistant'
 ) reply) as loaded
-from send_claim_v2('telegram-send', $1) claimed
+from send_claim_v3('telegram-send', $1) claimed

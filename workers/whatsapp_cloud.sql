@@ -17,7 +17,7 @@ select (claimed.job).*, (select to_jsonb(reply) from (
     left join whatsapp_cloud_account account on account.chatbot_id = message.chatbot_id and account.active
     where message.id = (claimed.job).message_id and message.role = 'assistant'
 ) reply) as loaded
-from send_claim_v2('whatsapp-cloud-send', $1) claimed
+from send_claim_v3('whatsapp-cloud-send', $1) claimed
 
 -- name: refuse_late_text
 -- A free text after the 24 hours is FAILED without a call and without an attempt.

@@ -9,4 +9,4 @@ select (claimed.job).*, (select to_jsonb(reply) from (
     left join whatsapp_qr_session session on session.chatbot_id = message.chatbot_id and session.active
     where message.id = (claimed.job).message_id and message.role = 'assistant'
 ) reply) as loaded
-from send_claim_v2('whatsapp-qr-send', $1) claimed
+from send_claim_v3('whatsapp-qr-send', $1) claimed

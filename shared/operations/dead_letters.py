@@ -109,7 +109,7 @@ def page(where: Filter, limit: int, before: int | None = None, include_unknown: 
             Chatbot.name.alias("chatbot_name"),
             Contact.name.alias("contact_name"),
             Conversation.external_user_id,
-            fn.dead_letter_verdict_v1(DeadLetter.id, include_unknown).alias("verdict"),
+            fn.dead_letter_verdict_v2(DeadLetter.id, include_unknown).alias("verdict"),
             Conversation.window_ends_at,
         )
         .join(Customer, JOIN.LEFT_OUTER, on=Customer.id == DeadLetter.customer)

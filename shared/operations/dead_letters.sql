@@ -4,7 +4,7 @@ select queue, channel, error_code, count(*) as count, count(distinct customer_id
     case when count(distinct customer_id) = 1 then (select name from customer where id = min(letter.customer_id)) end as customer,
     count(distinct endpoint_id) as endpoints, min(failed_at) as first_at, max(failed_at) as last_at,
     (array_agg(error order by failed_at desc))[1] as error,
-    dead_letter_verdict_v1((array_agg(id order by failed_at desc))[1], false) is distinct from 'not_repeatable' as is_repeatable,
+    dead_letter_verdict_v2((array_agg(id order by failed_at desc))[1], false) is distinct from 'not_repeatable' as is_repeatable,
     array(
         select coalesce(sum((age = hour)::integer), 0)::integer
         from generate_series(23, 0, -1) hour, unnest(array_agg(floor(extract(epoch from now() - failed_at) / 3600)::integer)) age
@@ -14,7 +14,7 @@ where state = 'open' and customer_id is not distinct from coalesce(:customer_id,
 group by queue, channel, error_code order by max(failed_at) desc limit 100
 
 -- name: count_repeatable(most)
--- Open ones of stages that a replay repeats, as dead_letter_verdict_v1 has them; up to `most`.
+-- Open ones of stages that a replay repeats, as dead_letter_verdict_v2 has them; up to `most`.
 select count(*) from (
     select from dead_letter where state = 'open' and (
         queue in ('incoming-messages', 'ai-processing', 'outgoing-messages', 'webhook-delivery')

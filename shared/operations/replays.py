@@ -1,6 +1,6 @@
 """Replays: what failed for good runs once more, as one bulk action over the dead letters of a filter.
 
-A preview says what would become of each, in PostgreSQL's own words (dead_letter_verdict_v1), which the replay asks again when
+A preview says what would become of each, in PostgreSQL's own words (dead_letter_verdict_v2), which the replay asks again when
 its turn comes: what has arrived, was answered by a person, or cannot leave now stays as it is. So a replay may be
 begun twice, stopped, and crash, and nobody gets a message twice.
 """
@@ -66,7 +66,7 @@ class Preview:
 def preview(where: Filter, include_unknown: bool = False, most: int = PREVIEWED) -> Preview:
     """Looks at all that are meant, up to `most`, and changes nothing."""
     where = where.frozen()
-    verdict = fn.dead_letter_verdict_v1(DeadLetter.id, include_unknown)
+    verdict = fn.dead_letter_verdict_v2(DeadLetter.id, include_unknown)
     meant = DeadLetter.select(verdict.alias("verdict")).where(*where.conditions).order_by(DeadLetter.id).limit(most)
     verdicts = Counter(row["verdict"] for row in db.rows(meant))
     ready = verdicts.pop(READY, 0)

@@ -1,6 +1,6 @@
 -- name: replay(ids, unknown, by, action_id)
 -- One after the other, in their order: those of a conversation stand in one line.
-select dead_letter_replay_v3(id, :unknown, :by, :action_id) as result
+select dead_letter_replay_v4(id, :unknown, :by, :action_id) as result
 from (select id from unnest(:ids::bigint[]) id order by id) letters
 
 -- name: results(action_id)

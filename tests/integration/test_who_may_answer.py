@@ -326,6 +326,25 @@ def test_the_bot_hands_over_and_says_so(world: World) -> None:
     assert [event["by"] for event in events("conversation.assigned")] == ["bot", "phone"]
 
 
+@pytest.mark.parametrize("channel", ["widget", "whatsapp_cloud"])
+def test_an_answer_from_before_a_handover_leaves_until_the_person_is_there(world: World, channel: str) -> None:
+    db.rows(Chatbot.update(handover_message="A colleague writes to you."))
+    world.say("When do you ship?", channel=channel, user="49171")
+    run(world, Queue.INCOMING)
+    run(world, Queue.AI)
+    world.say(PERSON, channel=channel, user="49171")
+    run(world, Queue.INCOMING)
+    run(world, Queue.AI)
+    assert (conversation()["owner"], statuses(world)) == ("person", ["PENDING", "PENDING"])
+    world.run(world.jobs(queue=Queue.OUTGOING, state="waiting")[0]["id"])
+    if channel != "widget":
+        run(world, SENDS[channel])
+    assert statuses(world) == ["SENT", "PENDING"], "nobody has come yet"
+    take_over(by="phone")
+    world.drain()
+    assert statuses(world) == ["SENT", "SUPERSEDED"]
+
+
 def test_the_words_of_a_handover_do_not_leave_once_the_person_is_there(world: World) -> None:
     db.rows(Chatbot.update(handover_message="A colleague writes to you."))
     world.say(PERSON, channel="whatsapp_cloud", user="49171")
