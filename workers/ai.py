@@ -33,7 +33,6 @@ from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
 from shared.media.folder import FileMissing
-from shared.media.in_memory import NoRoomInMemory
 from shared.media.storage import storage
 from shared.queues import Queue
 from shared.telemetry import metrics
@@ -98,20 +97,23 @@ def answer(job: Job) -> None:
     _wait_for_media(job, context["media_fetch"])
     if own_words := reply.own_words(context):
         _save(job, message_id, context, own_words)
-        return
-    _admit(job, context["untried"])
+    else:
+        _ask_and_save(job, message_id, context)
+
+
+def _ask_and_save(job: Job, message_id: int, context: Context) -> None:
+    """Has the reply written, and books what that costs, whatever comes of it."""
     meter = Meter(_payer(job, message_id, context), has_budget=context["has_budget"])
     try:
-        with metering(meter):
-            has_files = context["can_see"] and any(prompt.Turn(*turn).files for turn in context["history"])
-            with attachments.room(job.customer_id, context["history"], job.age) if has_files else nullcontext():
-                written = _write(job, message_id, context, meter)
+        rate_limits.admit(job.id, job.queue, job.priority)
+        with metering(meter), _room_for_pictures(job, context):
+            written = _write(job, message_id, context, meter)
     except AnswerUnwanted as unwanted:
         log.info("not_answered", extra={"reason": unwanted.reason})
         meter.book()
         complete(job)
     except Exception as problem:
-        if isinstance(problem, NoRoomInMemory):
+        if isinstance(problem, RateLimited):  # this is no wait for a provider (shared/ai/patience.py)
             problem.untried = context["untried"]
         if isinstance(problem, Snooze) or db.is_outage(problem):  # it costs no attempt, so that no failed one books it
             meter.book()
@@ -125,6 +127,12 @@ def answer(job: Job) -> None:
 def _payer(job: Job, message_id: int, context: Context) -> Payer:
     assert job.customer_id is not None, "answer_job_v1 names it"
     return Payer(job.customer_id, context["chatbot_id"], message_id, job.id, job.claim)
+
+
+def _room_for_pictures(job: Job, context: Context) -> AbstractContextManager[None]:
+    """Room in memory, if the model is shown any. Raises NoRoomInMemory."""
+    turns = [prompt.Turn(*turn) for turn in context["history"]] if context["can_see"] else []
+    return attachments.room(job.customer_id, turns, job.age) if any(turn.files for turn in turns) else nullcontext()
 
 
 def _write(job: Job, message_id: int, context: Context, meter: Meter) -> Reply:
@@ -214,15 +222,6 @@ def _brake(job: Job, message_id: int, reason: str) -> None:
         raise Snooze(MOVED_WAIT, "its conversation was merged into another at this moment, or is gone")
     log.warning("conversation_braked", extra={"reason": reason, "customer": job.customer_id})
     metrics.increment("brakes", reason)
-
-
-def _admit(job: Job, untried: bool) -> None:
-    """Lets the job through RATE_LIMIT_AI_PROCESSING. What waits for that does not wait for a provider (shared/ai/patience.py)."""
-    try:
-        rate_limits.admit(job.id, job.queue, job.priority)
-    except RateLimited as limited:
-        limited.untried = untried
-        raise
 
 
 def _messages(context: Context, known: str) -> list[prompt.Message]:

@@ -54,9 +54,9 @@ def bytes_of(turns: Sequence[Turn]) -> int:
     return sum([file["size"] or 0 for turn in newest for file in turn.files or () if _is_shown(file)][:MAX_PICTURES])
 
 
-def room(customer: Hashable, history: Sequence[Sequence[Any]], age: float) -> AbstractContextManager[None]:
-    """Room in memory for the pictures of a conversation. Raises NoRoomInMemory, for a job that is `age` old."""
-    return in_memory.hold(customer, bytes_of([Turn(*turn) for turn in history]), age)
+def room(customer: Hashable, turns: Sequence[Turn], age: float) -> AbstractContextManager[None]:
+    """Room in memory for the pictures that go along. Raises NoRoomInMemory, for a job that is `age` old."""
+    return in_memory.hold(customer, bytes_of(turns), age)
 
 
 def _quoted(file: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -97,27 +98,30 @@ def complete(
         raise Refusal("no API key: set OPENAI_API_KEY, or give the chatbot its own; any text will do where none is needed")
     asked, timeout = _client(provider), provider.timeout or settings().ai_timeout
     profile, learnt = profiles.of(provider.base_url, provider.model), dict[str, Any]()
+    form = partial(_body, provider, messages, tools, is_streamed=on_text is not None)
+    body = form(profile)
     for _ in range(MAX_LESSONS):
         known = {**profile, **learnt}
-        body = _body(provider, messages, tools, known, is_streamed=on_text is not None)
         stream = AnswerStream.of(provider.model, known, on_text or _nobody, own_name) if body.get("stream") else None
         try:
             answered = _ask(asked, timeout, body, stream)
         except _Refused as refused:
-            lesson = lessons.learn(refused.complaint, body)
-            learnt |= lesson
-            known |= lesson
-            if not lesson or _body(provider, messages, tools, known, is_streamed=on_text is not None) == body:
+            learnt |= lessons.learn(refused.complaint, body)
+            refused_body, body = body, form({**profile, **learnt})
+            if body == refused_body:
                 raise refusals.failure_of(refused.complaint) from None
-            continue
-        for name in profiles.OF_ONE_PROMPT:
-            learnt.pop(name, None)
-        learnt |= stream.lesson if stream else {}
-        if learnt:
-            profiles.keep(provider.base_url, provider.model, learnt)
-        names = [tool["function"]["name"] for tool in tools]
-        return completion.parse(answered, provider.model, body["messages"], names, own_name)
+        else:
+            _keep(provider, learnt | (stream.lesson if stream else {}))
+            names = [tool["function"]["name"] for tool in tools]
+            return completion.parse(answered, provider.model, body["messages"], names, own_name)
     raise ProviderError(f"AI provider: it refused the request in {MAX_LESSONS} forms")
+
+
+def _keep(provider: Provider, learnt: profiles.Profile) -> None:
+    """What was learnt about the model, and not about this prompt alone."""
+    lasting = {name: value for name, value in learnt.items() if name not in profiles.OF_ONE_PROMPT}
+    if lasting:
+        profiles.keep(provider.base_url, provider.model, lasting)
 
 
 def _body(

@@ -149,8 +149,8 @@ def exchange(
             if not url.startswith(("http://", "https://")):  # urllib3 takes "nonsense" for a host
                 raise LocationValueError
             raw = (_send if allow_private else _send_guarded)(method, url, body, headers)
-            is_streamed = on_part is not None and 200 <= raw.status < 300
-            _read(raw, max_bytes, _handed_on(call, on_part) if on_part and is_streamed else chunks.append)
+            is_success = 200 <= raw.status < 300
+            _read(raw, max_bytes, _handed_on(call, on_part) if on_part and is_success else chunks.append)
         except (HTTPError, HTTPException, OSError, ValueError) as problem:  # OSError: of requests as well
             is_enough = call.is_complete or (call.status is not None and not needs_body)
             if call.cancelled or not is_enough:

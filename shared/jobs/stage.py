@@ -233,19 +233,11 @@ def actor(
     `durable_claims`: somebody outside sees what the stage does, so a crash of PostgreSQL must not forget that it began.
     """
     policy = retry or RetryPolicy.doubling(max_retries, min_backoff)
-    claim_statement = ClaimStatement(queue, claim, at_most_once, durable_claims)
+    statement = ClaimStatement(queue, claim, at_most_once, durable_claims)
 
     def decorate(work: Work) -> Stage:
         stage = STAGES[queue] = Stage(
-            queue,
-            work,
-            claim_statement,
-            policy,
-            attempt_failed,
-            on_retry_exhausted,
-            failure_details,
-            limits_itself,
-            outside_level,
+            queue, work, statement, policy, attempt_failed, on_retry_exhausted, failure_details, limits_itself, outside_level
         )
         isolation.modules.add(work.__module__)
         _declare_actors(stage, max_retries, min_backoff)
