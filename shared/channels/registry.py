@@ -5,7 +5,8 @@ To add a channel, as Telegram was added:
 1. shared/queues.py: the send stage's queue and its module; shared/payloads.py: what the queue carries;
    shared/broker/fair_queue.py: its share of a process's threads.
 2. `CHANNELS` below: its entry.
-3. shared/channels/telegram/: what its __init__.py lists. Copy telegram/; sending.py has the rest.
+3. shared/channels/telegram/: what its __init__.py lists. Copy telegram/; sending.py has the rest. Its files.py says what it
+   carries of files (none: an empty `CARRIES`), its send_file.py sends one (outbound_file.py).
 4. web/hooks/telegram.py: `hook` (a blueprint) and `replay`. web/hooks/__init__.py finds it by the channel's name.
 5. workers/telegram.py and .sql: the send stage. Its process type: Procfile (a line, and the module in `worker`), app.json,
    compose.yaml. shared/config.py and .env.example: its sizes, its rate limit, its provider's address.

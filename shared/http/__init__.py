@@ -2,6 +2,7 @@
 
 What belongs here: what is true of any call to any service, and nothing of any one of them.
     client.py           the calls (`post`, `get`, `fetch`), and the response with its size cap
+    multipart.py        a form with a file in it, for `post`
     exchange.py         a call under way: one deadline for all of it, and how to end it from another thread
     connections.py      the two pools of connections; one of them refuses private addresses
     connecting.py       one connection: to the first of a name's addresses that answers

@@ -93,7 +93,8 @@ def post(
     key: Hashable = None,
     phases: Phases | None = None,
 ) -> Response:
-    """POSTs JSON; reads at most `max_bytes` of the response. The rest, and what is raised, is as of `exchange`."""
+    """POSTs JSON, or what Content-Type says; reads at most `max_bytes` of the response. The rest, and what is raised, is as of
+    `exchange`."""
     return exchange(
         "POST",
         url,

@@ -6,6 +6,7 @@
     contents.py  what a message is made of; rich.py reads the documents among them
     accounts.py  whose a bot is, and whether a webhook is Telegram's
     send.py      a text, with buttons
+    files.py     what it carries of files, and send_file.py sends one
     typing.py    that the bot is typing
     media.py     a file by its id
     connect.py   what Telegram is told when a bot is connected

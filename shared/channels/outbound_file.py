@@ -1,0 +1,98 @@
+"""A file on its way to a customer, and what each channel carries.
+
+Each channel's package has `files`: in which ways it takes files (`CARRIES`). The first way that takes a file counts, so a picture
+that is too large for one goes as a document. API and desk ask `way_for` and `most_bytes` before anything is stored, and whoever
+sends asks `chosen_way`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+
+from shared.channels.kinds import MediaKind
+from shared.channels.outcomes import Reason, with_code
+from shared.channels.registry import channel
+from shared.config import settings
+from shared.errors import PermanentRefusal
+
+KILOBYTE, MEGABYTE = 1024, 1024 * 1024
+#: Bytes that leave in a second, on a slow line; a call with a file may take so much longer.
+SLOWEST = 256 * KILOBYTE
+
+
+@dataclass(frozen=True)
+class OutboundFile:
+    """One file, whole, as a channel's `send_file` takes it."""
+
+    kind: MediaKind
+    mime: str
+    filename: str
+    content: bytes = field(repr=False)
+
+    @property
+    def bare_mime(self) -> str:
+        """Its type without parameters."""
+        return _bare(self.mime)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way in which a channel takes files."""
+
+    #: As the provider, or the channel's package, calls it.
+    name: str
+    #: Bytes.
+    most: int
+    #: UTF-16 units of the text that stands with the file; 0: none does. A longer text is a message of its own.
+    max_caption: int
+    #: What it is to those who talk, and its type; None: any.
+    kinds: frozenset[MediaKind] | None = None
+    mimes: frozenset[str] | None = None
+
+    def takes(self, kind: MediaKind, mime: str, size: int) -> bool:
+        """Whether such a file can go this way."""
+        is_known = (self.kinds is None or kind in self.kinds) and (self.mimes is None or _bare(mime) in self.mimes)
+        return is_known and size <= self.most
+
+    def has_room_for(self, caption: str) -> bool:
+        """Whether the text can stand with the file."""
+        return len(caption.encode("utf-16-le", "surrogatepass")) // 2 <= self.max_caption
+
+
+@cache
+def ways_of(name: str) -> Sequence[Way]:
+    """In which ways the channel of this name takes files."""
+    ways: Sequence[Way] = import_module(f"shared.channels.{channel(name).name}.files").CARRIES
+    return ways
+
+
+def way_for(name: str, kind: MediaKind, mime: str, size: int) -> Way | None:
+    """The way that a file of `size` bytes goes on a channel; None: it takes no such file."""
+    return next((way for way in ways_of(name) if way.takes(kind, mime, size)), None)
+
+
+def most_bytes(name: str, kind: MediaKind, mime: str) -> int:
+    """How large such a file may be on a channel; 0: it takes none of its type."""
+    return max((way.most for way in ways_of(name) if way.takes(kind, mime, 0)), default=0)
+
+
+def chosen_way(name: str, file: OutboundFile) -> Way:
+    """The same as `way_for`, for who sends. Raises PermanentRefusal."""
+    way = way_for(name, file.kind, file.mime, len(file.content))
+    if way is None:
+        most = most_bytes(name, file.kind, file.mime)
+        takes = f"takes files of up to {most // MEGABYTE} MB" if most else f"takes no files of the type {file.bare_mime}"
+        raise with_code(PermanentRefusal(f"{channel(name).title} {takes}"), Reason.MEDIA_FAILED)
+    return way
+
+
+def seconds_for(size: int) -> float:
+    """How long a call may take that carries so many bytes."""
+    return settings().http_timeout + size / SLOWEST
+
+
+def _bare(mime: str) -> str:
+    return mime.partition(";")[0].strip().lower()
