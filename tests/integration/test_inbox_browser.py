@@ -58,11 +58,20 @@ def focused(browser: Browser) -> str:
     return str(browser.run("return document.activeElement.id || document.activeElement.textContent.trim()"))
 
 
-def test_who_goes_by_keys_keeps_the_place(browser: Browser, site: Site, world: World) -> None:
-    world.say()
+def open_conversation(
+    browser: Browser, site: Site, world: World, said: str = "When do you ship?", reader: User | None = None
+) -> str:
+    """One that a customer has begun, opened by Emma, an agent, or by another reader; its address."""
+    world.say(said)
     world.drain()
-    log_in(browser, site, person("agent", world.customer, "Emma"))
-    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    log_in(browser, site, reader or person("agent", world.customer, "Emma"))
+    address = f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}"
+    browser.open(address)
+    return address
+
+
+def test_who_goes_by_keys_keeps_the_place(browser: Browser, site: Site, world: World) -> None:
+    open_conversation(browser, site, world)
     browser.run("document.querySelector('[data-key=e]').focus(); window.before = document.querySelector('[data-key=e]')")
     heard = "window.focused.push(document.activeElement.dataset.key)"  # after the page's own listener
     browser.run(f"window.focused = []; document.addEventListener('htmx:afterSwap', () => {heard})")
@@ -76,10 +85,7 @@ def test_who_goes_by_keys_keeps_the_place(browser: Browser, site: Site, world: W
 
 
 def test_who_takes_with_the_mouse_writes_next_and_presses_no_keys(browser: Browser, site: Site, world: World) -> None:
-    world.say()
-    world.drain()
-    log_in(browser, site, person("agent", world.customer, "Emma"))
-    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    open_conversation(browser, site, world)
     browser.run("addEventListener('beforeunload', () => dispatchEvent(new Event('gone')), {once: true})")
     leaving = "'He'.split('').forEach(key => document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true})))"
     browser.run(f"addEventListener('gone', () => {{ {leaving} }})")  # whoever writes before the next page is there
@@ -115,11 +121,8 @@ def test_days_and_times_of_a_conversation_are_the_readers(browser: Browser, site
 
 
 def test_an_open_page_says_to_whom_it_was_given_meanwhile(browser: Browser, site: Site, world: World) -> None:
-    world.say()
-    world.drain()
     emma, ben = (person("agent", world.customer, name) for name in ("Emma", "Ben"))
-    log_in(browser, site, emma)
-    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    open_conversation(browser, site, world, reader=emma)
     chosen = "document.getElementById('assignee').selectedOptions[0].textContent"
     assert browser.run(f"return {chosen}") == "Assign to …"
     work.take(conversation()["id"], ben.id)
@@ -134,11 +137,8 @@ def test_an_open_page_says_to_whom_it_was_given_meanwhile(browser: Browser, site
 
 
 def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, site: Site, world: World) -> None:
-    world.say()
-    world.drain()
     db.rows("insert into quick_reply (customer_id, shortcut, content) values (%s, 'hours', 'Nine to five.')", [world.customer])
-    log_in(browser, site, person("agent", world.customer, "Emma"))
-    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    open_conversation(browser, site, world)
     browser.type("r")
     browser.type("/hx\n")
     browser.until("document.getElementById('reply').validationMessage.startsWith('No quick reply begins')")
@@ -166,11 +166,8 @@ def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, s
 def test_nothing_stays_on_the_screen_of_somebody_who_may_not_see_it_any_more(
     browser: Browser, site: Site, world: World, what: str
 ) -> None:
-    world.say("My secret question")
-    world.drain()
     agent = person("agent", world.customer, "Emma")
-    log_in(browser, site, agent)
-    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    open_conversation(browser, site, world, "My secret question", agent)
     until_shown(browser, ".bubble", "My secret question")
     if what == "logged out":
         db.rows(UserSession.delete().where(UserSession.user == agent.id))
@@ -184,12 +181,9 @@ def test_nothing_stays_on_the_screen_of_somebody_who_may_not_see_it_any_more(
 def test_texts_are_masked_on_the_open_page_of_an_operator_who_may_not_read_them_any_more(
     browser: Browser, site: Site, world: World
 ) -> None:
-    world.say("My secret question")
-    world.drain()
     operator = person("operator", None, "Olga")
     db.rows(User.update(can_read_texts=True).where(User.id == operator.id))
-    log_in(browser, site, operator)
-    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    open_conversation(browser, site, world, "My secret question", operator)
     until_shown(browser, ".bubble", "My secret question")
     fetched = "performance.getEntriesByType('resource').some(one => one.name.includes('/thread') && one.responseEnd)"
     browser.until(fetched)  # as a new stream says
@@ -199,12 +193,8 @@ def test_texts_are_masked_on_the_open_page_of_an_operator_who_may_not_read_them_
 
 
 def writing(browser: Browser, site: Site, world: World) -> str:
-    """The address of a conversation that an agent has opened."""
-    world.say()
-    world.drain()
-    log_in(browser, site, person("agent", world.customer, "Emma"))
-    address = f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}"
-    browser.open(address)
+    """The address of a conversation in which an agent writes."""
+    address = open_conversation(browser, site, world)
     browser.type("r")
     return address
 
@@ -234,10 +224,7 @@ def test_a_text_outlives_a_session_that_ended_while_it_was_written(browser: Brow
 
 
 def test_what_is_erased_leaves_the_open_pages(browser: Browser, site: Site, world: World) -> None:
-    world.say("My number is 4711")
-    world.drain()
-    log_in(browser, site, person("agent", world.customer, "Emma"))
-    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    open_conversation(browser, site, world, "My number is 4711")
     until_shown(browser, ".bubble", "My number is 4711")
     erasure.erase(world.customer, conversation()["contact_id"])
     browser.until("document.body && !document.body.textContent.includes('4711')")
@@ -358,10 +345,7 @@ def test_a_form_that_is_pressed_twice_is_sent_once(browser: Browser, site: Site,
 
 
 def test_what_is_sent_without_a_connection_stays_in_its_place(browser: Browser, site: Site, world: World) -> None:
-    world.say()
-    world.drain()
-    log_in(browser, site, person("agent", world.customer, "Emma"))
-    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    open_conversation(browser, site, world)
     network(browser, offline=True)
     browser.until("!navigator.onLine && document.getElementById('connection').checkVisibility()")
     browser.run("document.getElementById('reply').focus()")
