@@ -13,7 +13,9 @@ To add a channel, as Telegram was added:
 6. A migration, and schema.sql: a row of `channel`, the table of its accounts; shared/models/channels.py: that table's model.
 7. scripts/commands/connect.py: connects an account. scripts/local/simulator: a module that plays the provider, its line in
    services.py, rules.py and client.py.
-8. README.md of web, workers, scripts and shared; tests.
+8. connecting.py, web/connecting.py and web/templates/desk/connect.html: an owner connects one, where the provider proves whose it
+   is. web/desk/operate/words.py: what people call its queue.
+9. README.md of web, workers, scripts and shared; tests.
 
 tests/unit/test_channels.py says what is missing.
 """
