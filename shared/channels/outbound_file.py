@@ -37,6 +37,11 @@ class OutboundFile:
         """Its type without parameters."""
         return _bare(self.mime)
 
+    @property
+    def is_opus(self) -> bool:
+        """Whether it is an Ogg of Opus, as WhatsApp's voice notes are: its first page says so."""
+        return self.bare_mime == "audio/ogg" and b"OpusHead" in self.content[:64]
+
 
 @dataclass(frozen=True)
 class Way:
@@ -79,14 +84,16 @@ def most_bytes(name: str, kind: MediaKind, mime: str) -> int:
     return max((way.most for way in ways_of(name) if way.takes(kind, mime, 0)), default=0)
 
 
-def chosen_way(name: str, file: OutboundFile) -> Way:
-    """The same as `way_for`, for who sends. Raises PermanentRefusal."""
-    way = way_for(name, file.kind, file.mime, len(file.content))
-    if way is None:
-        most = most_bytes(name, file.kind, file.mime)
-        takes = f"takes files of up to {most // MEGABYTE} MB" if most else f"takes no files of the type {file.bare_mime}"
-        raise with_code(PermanentRefusal(f"{channel(name).title} {takes}"), Reason.MEDIA_FAILED)
-    return way
+def chosen_way(name: str, file: OutboundFile, caption: str) -> Way:
+    """The same as `way_for`, for whoever sends a file and the text that is to stand with it. Raises PermanentRefusal."""
+    way, most = way_for(name, file.kind, file.mime, len(file.content)), most_bytes(name, file.kind, file.mime)
+    if way is not None and way.has_room_for(caption):
+        return way
+    if way is not None:
+        problem = f"takes at most {way.max_caption} characters of text with such a file"
+    else:
+        problem = f"takes files of up to {most // MEGABYTE} MB" if most else f"takes no files of the type {file.bare_mime}"
+    raise with_code(PermanentRefusal(f"{channel(name).title} {problem}"), Reason.MEDIA_FAILED)
 
 
 def seconds_for(size: int) -> float:

@@ -67,10 +67,10 @@ def test_the_way_of_a_file(channel: str, kind: MediaKind, mime: str, size: int, 
 def test_what_a_channel_does_not_take_is_refused_in_words() -> None:
     large = OutboundFile(DOCUMENT, "application/pdf", "a.pdf", bytes(16 * MEGABYTE + 1))
     with pytest.raises(PermanentRefusal, match=r"^WhatsApp \(QR\) takes files of up to 16 MB$") as refusal:
-        chosen_way("whatsapp_qr", large)
+        chosen_way("whatsapp_qr", large, "")
     assert refusal.value.error_code == "media_failed"
     with pytest.raises(PermanentRefusal, match=r"^Website takes no files of the type video/mp4$"):
-        chosen_way("widget", OutboundFile(VIDEO, "video/mp4", "a.mp4", b"x"))
+        chosen_way("widget", OutboundFile(VIDEO, "video/mp4", "a.mp4", b"x"), "")
     assert (most_bytes("telegram", IMAGE, "image/png"), most_bytes("widget", VIDEO, "video/mp4")) == (50 * MEGABYTE, 0)
 
 
@@ -79,6 +79,11 @@ def test_a_caption_is_counted_as_providers_do() -> None:
     assert way
     assert way.has_room_for("🙂" * 512)
     assert not way.has_room_for("🙂" * 512 + "!")
+
+
+def test_a_text_that_does_not_fit_is_refused_and_not_lost() -> None:
+    with pytest.raises(PermanentRefusal, match=r"^WhatsApp takes at most 0 characters of text with such a file$"):
+        chosen_way("whatsapp_cloud", OutboundFile(VOICE, "audio/ogg", "a.ogg", b"x"), "Listen!")
 
 
 def test_the_widget_takes_what_its_visitors_may_send() -> None:

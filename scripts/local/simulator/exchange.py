@@ -42,6 +42,8 @@ class Reply:
     #: Of Telegram's private chats.
     topic: int | None = None
     sender: str = ""
+    #: That was sent: what as, its name, type, size, sha256 and caption (forms.py).
+    file: dict[str, Any] | None = None
     #: What it costs.
     tokens: int = 0
     headers: dict[str, str] = field(default_factory=dict)

@@ -98,6 +98,6 @@ _REFUSALS_OF_ACCOUNTS = {
 
 
 def _rate_limit(kind: str) -> Reply:
-    if kind == "graph":
+    if kind.startswith("graph"):
         return graph_error(429, 130429, "Rate limit hit", "Cloud API message throughput has been reached.")
     return openai_error(429, "Rate limit reached", "rate_limit_exceeded", kind="requests")

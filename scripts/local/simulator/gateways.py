@@ -12,8 +12,10 @@ import itertools
 import re
 import time
 from collections import Counter
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from scripts.local.simulator import gateway_files
 from scripts.local.simulator.errors import evolution_error
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.files import picture
@@ -42,22 +44,26 @@ def _code(name: str) -> str:
 
 
 def waha(request: Request) -> Reply:
-    """POST /api/sendText, and sessions: their making, their code, their state."""
+    """POST /api/sendText, those that send files, and sessions: their making, their code, their state."""
     if (reply := _waha_session(request)) is not None:
         return reply
     sent = request.json()
-    session, chat, text = sent.get("session", ""), sent.get("chatId", ""), sent.get("text", "")
+    session, chat = sent.get("session", ""), sent.get("chatId", "")
+    file, wrong = gateway_files.waha(request.path, sent) if request.path in gateway_files.WAHA_CALLS else (None, "")
+    text = file["caption"] if file else sent.get("text", "")
+    if len(request.body) > gateway_files.WAHA_MOST:
+        return Reply(413, {"message": "request entity too large", "statusCode": 413}, key=chat)
     if session.startswith("unknown-"):
         return Reply(404, {"message": f"Session {session} not found", "statusCode": 404}, key=chat)
     if session.startswith("stopped-"):
         problem = "Session status is not as expected. Try again later or restart the session"
         return Reply(422, {"error": problem, "session": session, "status": "STOPPED", "expected": ["WORKING"]}, key=chat)
-    if not chat or not text:
-        return Reply(400, {"message": "chatId and text are required", "statusCode": 400})
+    if wrong or not chat or not (text or file):
+        return Reply(400, {"message": wrong or "chatId and text are required", "statusCode": 400})
     identity = f"true_{chat}_{sent.get('id') or f'3EB0{next(_numbers):016X}'}"
     about = {"from": "1@c.us", "fromMe": True, "to": chat, "body": text, "ack": 1, "ackName": "SERVER"}
-    body = {"id": identity, "timestamp": int(time.time()), **about}
-    return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity, sender=session)
+    body = {"id": identity, "timestamp": int(time.time()), "hasMedia": file is not None, **about}
+    return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity, sender=session, file=file)
 
 
 def _waha_session(request: Request) -> Reply | None:
@@ -89,40 +95,46 @@ def _waha_session(request: Request) -> Reply | None:
 
 
 def evolution(request: Request) -> Reply:
-    """POST /message/sendText/{instance}, and instances: their making, their code, their state."""
+    """POST /message/sendText/{instance}, those that send files, and instances: their making, their code, their state."""
     if (reply := _evolution_instance(request)) is not None:
         return reply
-    instance = request.path.rsplit("/", 1)[-1]
-    sent = request.json()
-    number, text = str(sent.get("number", "")), sent.get("text", "")
-    refused = _evolution_refusal(instance, number, text)
-    return refused or _evolution_sent(instance, number, text, sent.get("messageId"))
+    instance, sent = request.path.rsplit("/", 1)[-1], request.json()
+    number = str(sent.get("number", ""))
+    if len(request.body) > gateway_files.EVOLUTION_MOST:
+        return evolution_error(413, "Payload Too Large", ["request entity too large"], number)
+    file, wrong = None, "" if sent.get("text") else "number and text are required"
+    if request.path.startswith(gateway_files.EVOLUTION_CALLS):
+        file, wrong = gateway_files.evolution(request.path, sent)
+    text = file["caption"] if file else sent.get("text", "")
+    refused = _evolution_refusal(instance, number, wrong)
+    return refused or _evolution_sent(instance, number, text, sent.get("messageId"), file)
 
 
-def _evolution_refusal(instance: str, number: str, text: str) -> Reply | None:
+def _evolution_refusal(instance: str, number: str, wrong: str) -> Reply | None:
     if instance.startswith("unknown-"):
         return evolution_error(404, "Not Found", [f'The "{instance}" instance does not exist'], number)
     if instance.startswith("stopped-"):
         return evolution_error(400, "Bad Request", ["Error: Connection Closed"], number)
-    if not number or not text:
-        return evolution_error(400, "Bad Request", [["number and text are required"]])
+    if not number or wrong:
+        return evolution_error(400, "Bad Request", [wrong or "number is required"], number)
     if number.split("@")[0].endswith(NOBODY):
         unknown_number = {"exists": False, "jid": f"{number}@s.whatsapp.net", "number": number}
         return evolution_error(400, "Bad Request", [unknown_number], number)
     return None
 
 
-def _evolution_sent(instance: str, number: str, text: str, own_id: str | None) -> Reply:
+def _evolution_sent(instance: str, number: str, text: str, own_id: str | None, file: dict[str, Any] | None) -> Reply:
     identity = own_id or f"3EB0{next(_numbers):016X}"
     chat = number if "@" in number else f"{number}@s.whatsapp.net"
+    kind, message = gateway_files.message_of(file) if file else ("conversation", {"conversation": text})
     body = {
         "key": {"remoteJid": chat, "fromMe": True, "id": identity},
         "status": "PENDING",
-        "message": {"conversation": text},
-        "messageType": "conversation",
+        "message": message,
+        "messageType": kind,
         "messageTimestamp": int(time.time()),
     }
-    return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity, sender=instance)
+    return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity, sender=instance, file=file)
 
 
 def _evolution_instance(request: Request) -> Reply | None:

@@ -1,4 +1,4 @@
-"""Messages by Meta's Graph API: texts, buttons, lists and templates, and what Meta refuses of them."""
+"""Messages by Meta's Graph API: texts, files, buttons, lists and templates, and what Meta refuses of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from scripts.local.simulator import templates
+from scripts.local.simulator import graph_uploads, templates
 from scripts.local.simulator.errors import graph_error
 from scripts.local.simulator.exchange import Reply, Request
 
@@ -24,9 +24,11 @@ def send(request: Request) -> Reply:
     """POST /{version}/{phone_number_id}/messages."""
     sent = request.json()
     recipient = sent.get("to") or sent.get("recipient") or ""
-    text = _words_of(sent)
-    reply = _reply(request, recipient, text)
-    reply.key, reply.text, reply.sender = recipient, text, request.path.split("/")[2]
+    number = request.path.split("/")[2]
+    file, wrong = graph_uploads.named_in(sent, number)
+    text = file["caption"] if file else _words_of(sent)
+    reply = refused_caller(request) or (_wrong_file(wrong) if wrong else _reply(sent, recipient, text, file is not None))
+    reply.key, reply.text, reply.sender, reply.file = recipient, text, number, file
     reply.callback_data = sent.get("biz_opaque_callback_data", "")
     return reply
 
@@ -41,14 +43,16 @@ def refused_caller(request: Request) -> Reply | None:
     return None
 
 
-def _reply(request: Request, recipient: str, text: str) -> Reply:
-    if refused := refused_caller(request):
-        return refused
-    if not recipient or not text:
+def _wrong_file(wrong: str) -> Reply:
+    return graph_error(400, 131009, "Parameter value is not valid", wrong)
+
+
+def _reply(sent: dict[str, Any], recipient: str, text: str, has_file: bool) -> Reply:
+    if not recipient or not (text or has_file):
         return graph_error(400, 100, "Invalid parameter", "to (or recipient) and text.body are required")
     if len(text) > 4096:
         return graph_error(400, 100, "Invalid parameter", "text.body must be at most 4096 characters long")
-    if wrong := refusal(request.json()):
+    if wrong := refusal(sent):
         return graph_error(400, wrong[0], "Invalid message", wrong[1])
     if recipient.endswith(NOBODY):
         return graph_error(400, 131026, "Message undeliverable", "Message Undeliverable: the recipient is not a WhatsApp user")

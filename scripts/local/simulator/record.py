@@ -35,6 +35,7 @@ class Record:
             "accepted": accepted,
             "text": reply.text,
             "tokens": reply.tokens,
+            "file": reply.file,
             "streamed": bool(reply.events),
             "faults": list(faults),
         }

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from scripts.local.simulator import gateways, graph_accounts, statuses
+from scripts.local.simulator import gateways, graph_accounts, graph_uploads, statuses
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.faults import CONTINUING, OTHER_PROVIDER, REFUSALS, Faults, refusal
 from scripts.local.simulator.providers import answer_as
@@ -38,6 +38,7 @@ BIG = 10 * 1024 * 1024
 _ADDRESSES = (
     "/v1/chat/completions (AI), /v1/audio/transcriptions, /v25.0/<phone number id>/messages (Meta), /api/sendText (WAHA), "
     "/message/sendText/<instance> (Evolution API), "
+    "/v25.0/<phone number id>/media, /api/sendFile, /message/sendMedia/<instance> (files that are sent), "
     "/v25.0/<media id>, /api/files/<session>/<name> and /chat/getBase64FromMediaMessage/<instance> (files), "
     "/customer/<anything> (webhooks), "
     "/sitemap.xml and /site/<page> (a shop's web site), and /__faults, /__site, /__record, /__counts, /__reset"
@@ -140,6 +141,7 @@ class World:
         SITE.change()
         graph_accounts.forget()
         gateways.forget()
+        graph_uploads.forget()
 
     def _faults(self, request: Request) -> list[dict[str, Any]] | None:
         """GET shows the rules, POST replaces all of them, DELETE removes them."""

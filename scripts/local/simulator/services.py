@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from scripts.local.simulator import ai, files, gateways, graph_accounts, graph_messages, presence, speech, telegram, templates
+from scripts.local.simulator import (
+    ai,
+    files,
+    gateways,
+    graph_accounts,
+    graph_messages,
+    graph_uploads,
+    presence,
+    speech,
+    telegram,
+    templates,
+)
 from scripts.local.simulator.exchange import Reply, Request
 from scripts.local.simulator.site import SITE
 
@@ -28,6 +39,8 @@ def _kind_of(path: str) -> str:
         return "embeddings"
     if re.fullmatch(r"/v[\d.]+/\d+/messages", path):
         return "graph"
+    if re.fullmatch(r"/v[\d.]+/\d+/media", path):
+        return "graph_upload"
     if re.fullmatch(r"/v[\d.]+/\d+/message_templates(\?.*)?", path):
         return "templates"
     if graph_accounts.is_account(path):
@@ -40,7 +53,7 @@ def _kind_of(path: str) -> str:
         return "evolution_file"
     if path.startswith("/api/"):
         return "waha"
-    if path.startswith(("/message/sendText/", "/instance/")):
+    if path.startswith(("/message/", "/instance/")):
         return "evolution"
     if path.startswith(("/site/", "/robots.txt", "/sitemap.xml")):
         return "site"
@@ -60,6 +73,7 @@ SERVICES: dict[str, Service] = {
     "typing": presence.show,
     "telegram": telegram.answer,
     "templates": lambda request: graph_messages.refused_caller(request) or templates.listed(request),
+    "graph_upload": lambda request: graph_messages.refused_caller(request) or graph_uploads.upload(request),
     "graph_account": lambda request: graph_messages.refused_caller(request) or graph_accounts.answer(request),
     "graph_media": files.graph_media,
     "waha": gateways.waha,

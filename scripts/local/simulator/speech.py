@@ -10,6 +10,7 @@ from typing import Any
 
 from scripts.local.simulator.errors import openai_error
 from scripts.local.simulator.exchange import Reply, Request
+from scripts.local.simulator.forms import Upload, form_of
 
 _TAKEN = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm")
 _MAX_BYTES = 25 * 1024 * 1024
@@ -17,27 +18,18 @@ _MAX_BYTES = 25 * 1024 * 1024
 _UNKNOWN_TO_OTHERS = {"oga"}
 _SAYS = re.compile(rb"says:([^\x00\n]*)")
 USUAL = "When do you ship?"
-_FIELD = re.compile(rb'name="([^"]+)"(?:; filename="([^"]*)")?')
-
-
-def form_of(request: Request) -> dict[str, tuple[str, bytes]]:
-    """A multipart form: name -> file name and content."""
-    boundary = request.headers.get("content-type", "").partition("boundary=")[2].strip('"').encode()
-    form = {}
-    for part in request.body.split(b"--" + boundary)[1:-1] if boundary else ():
-        head, _, content = part.partition(b"\r\n\r\n")
-        if field := _FIELD.search(head):
-            form[field[1].decode()] = ((field[2] or b"").decode(), content.removesuffix(b"\r\n"))
-    return form
 
 
 def transcribe(request: Request) -> Reply:
     """POST …/audio/transcriptions."""
     if not request.headers.get("authorization", "").startswith("Bearer "):
         return openai_error(401, "No API key provided.", "invalid_api_key")
-    form = form_of(request)
-    name, audio = form.get("file", ("", b""))
-    model = form.get("model", ("", b""))[1].decode()
+    try:
+        fields, files = form_of(request)
+    except ValueError:
+        return openai_error(400, "could not parse multipart form")
+    file = files.get("file", Upload("", "", b""))
+    name, audio, model = file.name, file.content, fields.get("model", "")
     extension = name.rpartition(".")[2].lower()
     if not model or not name:
         return openai_error(400, "you must provide a model parameter and a file")
@@ -50,5 +42,5 @@ def transcribe(request: Request) -> Reply:
     said = _SAYS.search(audio)
     text = said[1].decode() if said else USUAL
     usage: dict[str, Any] = {"type": "duration", "seconds": 1 + len(audio) // 4_000}
-    asked = " ".join(filter(None, (name, model, form.get("language", ("", b""))[1].decode())))
+    asked = " ".join(filter(None, (name, model, fields.get("language", ""))))
     return Reply(200, {"text": text, "usage": usage}, accepted=True, key=asked, text=text)

@@ -1,7 +1,7 @@
 """Telegram's Bot API: a bot whose token is any that looks like one, its chats, buttons, files and updates.
 
-Chats whose number ends in 0403 have blocked the bot, in 0404 do not exist; a token that ends in REVOKED is. An update that is
-POSTed to /bot<token>/__update waits for getUpdates.
+Chats whose number ends in 0403 have blocked the bot, in 0404 do not exist, nor do topics whose number ends in 404; a token
+that ends in REVOKED is revoked. An update that is POSTed to /bot<token>/__update waits for getUpdates.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from typing import Any
 
+from scripts.local.simulator import telegram_files
 from scripts.local.simulator.exchange import Reply, Request
 
 _PATH = re.compile(r"/bot(?P<token>(?P<bot>\d+):[\w-]+)/(?P<method>\w+)")
@@ -36,8 +37,11 @@ def answer(request: Request) -> Reply:
     assert path is not None  # is_telegram
     if path["token"].endswith("REVOKED"):
         return _refused(401, "Unauthorized")
-    method = _METHODS.get(path["method"])
-    reply = method(path["bot"], request.json()) if method else _refused(404, "Not Found: method not found")
+    if path["method"] in telegram_files.METHODS:
+        reply = _send_file(path["bot"], path["method"], request)
+    else:
+        method = _METHODS.get(path["method"])
+        reply = method(path["bot"], request.json()) if method else _refused(404, "Not Found: method not found")
     reply.sender = path["bot"]
     return reply
 
@@ -53,31 +57,47 @@ def _refused(status: int, description: str, **parameters: Any) -> Reply:
 
 def _send(bot: str, sent: dict[str, Any]) -> Reply:
     chat, text = str(sent.get("chat_id", "")), str(sent.get("text", ""))
-    reply = _refusal(chat, text) or _sent(bot, chat, text, sent)
+    reply = _refused_text(text) or _refused_chat(chat, sent) or _sent(bot, chat, {"text": text}, sent)
     reply.key, reply.text, reply.topic = chat, text, sent.get("message_thread_id")
     return reply
 
 
-def _refusal(chat: str, text: str) -> Reply | None:
+def _send_file(bot: str, method: str, request: Request) -> Reply:
+    sent, file, wrong = telegram_files.read(method, request)
+    chat, caption = sent.get("chat_id", ""), sent.get("caption", "")
+    content = {method.removeprefix("send").lower(): {"file_id": f"file_{next(_numbers)}"}, "caption": caption}
+    reply = (_refused(*wrong) if wrong else _refused_chat(chat, sent)) or _sent(bot, chat, content, {})
+    reply.key, reply.text, reply.file = chat, caption, file
+    reply.topic = int(sent["message_thread_id"]) if "message_thread_id" in sent else None
+    return reply
+
+
+def _refused_text(text: str) -> Reply | None:
     if not text:
         return _refused(400, "Bad Request: message text is empty")
     if len(text.encode("utf-16-le")) // 2 > 4096:
         return _refused(400, "Bad Request: message is too long")
+    return None
+
+
+def _refused_chat(chat: str, sent: dict[str, Any]) -> Reply | None:
     if chat.endswith("0403"):
         return _refused(403, "Forbidden: bot was blocked by the user")
     if chat.endswith("0404") or not chat:
         return _refused(400, "Bad Request: chat not found")
+    if str(sent.get("message_thread_id", "")).endswith("404"):
+        return _refused(400, "Bad Request: message thread not found")
     return None
 
 
-def _sent(bot: str, chat: str, text: str, sent: dict[str, Any]) -> Reply:
+def _sent(bot: str, chat: str, content: dict[str, Any], sent: dict[str, Any]) -> Reply:
     number = next(_numbers)
     message: dict[str, Any] = {
         "message_id": number,
         "from": {"id": int(bot), "is_bot": True, "first_name": "Bot"},
         "chat": {"id": int(chat), "type": "private"},
         "date": int(time.time()),
-        "text": text,
+        **content,
     }
     if "reply_markup" in sent:
         message["reply_markup"] = sent["reply_markup"]

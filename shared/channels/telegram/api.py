@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,10 +24,16 @@ def call(
     token: str, method: str, body: dict[str, Any], timeout: float | None = None, max_bytes: int = MAX_RESPONSE_BYTES
 ) -> Response:
     """POST /bot<token>/<method>; waits for `timeout` seconds, or HTTP_TIMEOUT_SECONDS. Raises what shared.http raises."""
-    conf = settings()
-    url = f"{conf.telegram_url}/bot{token}/{method}"
+    return call_with(token, method, json.dumps(body).encode(), {}, timeout or settings().http_timeout, max_bytes)
+
+
+def call_with(
+    token: str, method: str, body: bytes, headers: Mapping[str, str], timeout: float, max_bytes: int = MAX_RESPONSE_BYTES
+) -> Response:
+    """The same with a body that is encoded already: JSON, or what the headers say."""
+    url = f"{settings().telegram_url}/bot{token}/{method}"
     try:
-        answer = post(url, json.dumps(body).encode(), {}, timeout or conf.http_timeout, max_bytes=max_bytes, needs_body=False)
+        answer = post(url, body, headers, timeout, max_bytes=max_bytes, needs_body=False)
     except OutsideFailure as problem:
         raise problem from None
     return as_it_says(answer)

@@ -13,6 +13,7 @@ from shared.channels.inbound import get_path
 from shared.channels.telegram.api import call, description_of, result_of
 from shared.channels.telegram.contents import message_id
 from shared.channels.telegram.errors import classify_error
+from shared.http import Response
 
 #: Characters of one message, counted in UTF-16 units.
 MAX_TEXT = 4_096
@@ -40,8 +41,18 @@ def send_text(token: str, chat_id: str, text: str, choices: Sequence[Choice] = (
     if choices and has_buttons(choices):
         body["reply_markup"] = {"inline_keyboard": [[{"text": one.title, "callback_data": one.id}] for one in choices]}
     answer = call(token, "sendMessage", body if topic is None else {**body, "message_thread_id": topic})
-    if topic is not None and answer.status == 400 and "thread not found" in description_of(answer).lower():
+    if topic is not None and is_topic_gone(answer):
         answer = call(token, "sendMessage", body)
+    return id_of_sent(chat_id, answer)
+
+
+def is_topic_gone(answer: Response) -> bool:
+    """Whether the topic that was to get it is there no more."""
+    return answer.status == 400 and "thread not found" in description_of(answer).lower()
+
+
+def id_of_sent(chat_id: str, answer: Response) -> str:
+    """Our id of what was sent. Raises what `outcomes.error_of` gives."""
     if not answer.ok:
         raise classify_error(answer)
     number = get_path(result_of(answer), "message_id")

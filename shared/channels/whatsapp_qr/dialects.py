@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from shared.channels.inbound import Headers, InboundItem, SessionState
+from shared.channels.outbound_file import OutboundFile
 from shared.channels.whatsapp_qr import evolution, waha
 from shared.errors import PermanentError
 
@@ -26,6 +27,11 @@ class Dialect(Protocol):
 
     def send_text(self, session: str, api_key: str, chat_id: str, text: str, message_id: int, /) -> str:
         """Sends a text; returns the gateway's id. Raises what `outcomes.error_of` gives, and what shared.http raises."""
+
+    def send_file(
+        self, session: str, api_key: str, chat_id: str, file: OutboundFile, message_id: int, caption: str = "", /
+    ) -> str:
+        """Sends a file; returns the gateway's id. Raises as send_text."""
 
     def mark_read(self, session: str, api_key: str, chat_id: str, message_id: str, /) -> None:
         """Marks a customer's message as read. Raises what shared.http raises, OutsideFailure for an answer that is not 2xx."""

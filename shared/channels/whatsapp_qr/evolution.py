@@ -7,6 +7,7 @@ Source: Evolution API 2.3. A reply goes to the chat id that was received (@s.wha
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from jwt.types import Options
 from jwt.warnings import InsecureKeyLengthWarning
 
 from shared.channels.inbound import Headers, SessionState, get_path, get_text
+from shared.channels.outbound_file import OutboundFile, chosen_way
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.channels.whatsapp_qr.evolution_events import CONNECTED, EVENTS, parse
 from shared.channels.whatsapp_qr.gateway import (
@@ -30,6 +32,7 @@ from shared.channels.whatsapp_qr.gateway import (
     show,
 )
 from shared.channels.whatsapp_qr.ids import message_id_in, own_id
+from shared.channels.whatsapp_qr.uploads import CONTENT, post_with
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
 from shared.http import Response
@@ -43,6 +46,7 @@ __all__ = [
     "named_session",
     "parse",
     "qr_code",
+    "send_file",
     "send_text",
     "session_state",
     "show_typing",
@@ -69,6 +73,7 @@ WORDS: tuple[tuple[str, Meaning], ...] = (
     ("requires property", Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)),
     ("is required", Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)),
     ("does not meet", Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)),
+    ("owned media must be", Meaning(Outcome.FAIL, Reason.MEDIA_FAILED)),
 )
 #: Milliseconds for which Evolution shows that somebody types; it answers when they are over.
 SHOWS_TYPING = 3_000
@@ -130,16 +135,33 @@ def expected_ids(message_id: int, /) -> list[str]:
 
 def send_text(session: str, api_key: str, chat_id: str, text: str, message_id: int, /) -> str:
     """POST /message/sendText/{instance}. 201 with PENDING is acceptance; a messages.update tells more."""
-    path, address = f"/message/sendText/{quote(session, safe='')}", settings().qr_service_url
+    path, headers = f"/message/sendText/{quote(session, safe='')}", _headers(api_key)
     body = {"number": chat_id.lstrip("+"), "text": text, "linkPreview": False}
-    with_id = body if address in _refuse_ids else {**body, "messageId": own_id(message_id)}
-    answer = call_post(path, with_id, _headers(api_key))
-    if answer.status == 400 and "messageId" in with_id and "messageid" in answer.excerpt().lower():
+    return _send(lambda own: call_post(path, {**own, **body}, headers), message_id)
+
+
+def _send(post: Callable[[dict[str, str]], Response], message_id: int) -> str:
+    """Sends by a call that is given our id of the message, or nothing, where the gateway refuses ids. Returns the gateway's."""
+    own, address = {"messageId": own_id(message_id)}, settings().qr_service_url
+    answer = post({} if address in _refuse_ids else own)
+    if answer.status == 400 and address not in _refuse_ids and "messageid" in answer.excerpt().lower():
         _refuse_ids.add(address)  # it was refused, so nothing has left
-        answer = call_post(path, body, _headers(api_key))
+        answer = post({})
     if not answer.ok:
         raise classify_error(answer)
     return message_id_in(answer.json())
+
+
+def send_file(session: str, api_key: str, chat_id: str, file: OutboundFile, message_id: int, caption: str = "", /) -> str:
+    """POST /message/sendMedia/{instance}, or sendWhatsAppAudio for a voice note, which the gateway converts if it is no Opus."""
+    way, number = chosen_way("whatsapp_qr", file, caption), chat_id.lstrip("+")
+    if way.name == "voice":
+        method, body = "sendWhatsAppAudio", {"number": number, "encoding": not file.is_opus, "audio": CONTENT}
+    else:
+        about = {"mediatype": way.name, "mimetype": file.bare_mime, "fileName": file.filename, "caption": caption}
+        method, body = "sendMedia", {"number": number, **about, "media": CONTENT}
+    path, headers = f"/message/{method}/{quote(session, safe='')}", _headers(api_key)
+    return _send(lambda own: post_with(path, {**own, **body}, file, headers), message_id)
 
 
 def mark_read(session: str, api_key: str, chat_id: str, message_id: str, /) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -84,8 +85,12 @@ def call_post(path: str, body: dict[str, Any], headers: dict[str, str], timeout:
 
     A 2xx whose body breaks off is one: it has sent the message.
     """
-    conf, data = settings(), json.dumps(body).encode()
-    return as_it_says(post(f"{conf.qr_service_url}{path}", data, headers, timeout or conf.http_timeout, needs_body=False))
+    return call_post_encoded(path, json.dumps(body).encode(), headers, timeout or settings().http_timeout)
+
+
+def call_post_encoded(path: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Response:
+    """The same with a body that is JSON already."""
+    return as_it_says(post(f"{settings().qr_service_url}{path}", body, headers, timeout, needs_body=False))
 
 
 def show(path: str, body: dict[str, Any], headers: dict[str, str]) -> None:

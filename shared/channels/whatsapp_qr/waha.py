@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.channels.inbound import Headers, SessionState, get_path, get_text
+from shared.channels.outbound_file import OutboundFile, chosen_way
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.channels.whatsapp_qr.gateway import (
     OFFLINE,
@@ -23,6 +24,7 @@ from shared.channels.whatsapp_qr.gateway import (
     show,
 )
 from shared.channels.whatsapp_qr.ids import message_id_in, own_id
+from shared.channels.whatsapp_qr.uploads import CONTENT, post_with
 from shared.channels.whatsapp_qr.waha_content import bare_id
 from shared.channels.whatsapp_qr.waha_events import CONNECTED, EVENTS, parse
 from shared.db.credentials import hmac_matches
@@ -38,6 +40,7 @@ __all__ = [
     "parse",
     "phone_behind",
     "qr_code",
+    "send_file",
     "send_text",
     "session_state",
     "show_typing",
@@ -87,6 +90,26 @@ def send_text(session: str, api_key: str, chat_id: str, text: str, message_id: i
     """POST /api/sendText."""
     body = {**_chat(session, chat_id), "text": text, "linkPreview": False, "id": own_id(message_id)}
     answer = call_post("/api/sendText", body, _headers(api_key))
+    if not answer.ok:
+        raise classify_error(answer)
+    return bare_id(message_id_in(answer.json()) or own_id(message_id))
+
+
+#: The way of a file -> the call that sends it.
+_SENDS = {"image": "/api/sendImage", "video": "/api/sendVideo", "voice": "/api/sendVoice", "document": "/api/sendFile"}
+
+
+def send_file(session: str, api_key: str, chat_id: str, file: OutboundFile, message_id: int, caption: str = "", /) -> str:
+    """POST /api/sendImage, sendVideo, sendVoice or sendFile. A voice note that is no Opus is converted there."""
+    way = chosen_way("whatsapp_qr", file, caption)
+    body: dict[str, Any] = {**_chat(session, chat_id), "id": own_id(message_id)}
+    if caption:
+        body["caption"] = caption
+    if way.name == "voice":
+        body["convert"] = not file.is_opus
+    mime = "audio/ogg; codecs=opus" if file.is_opus else file.bare_mime
+    body["file"] = {"mimetype": mime, "data": CONTENT, "filename": file.filename}
+    answer = post_with(_SENDS[way.name], body, file, _headers(api_key))
     if not answer.ok:
         raise classify_error(answer)
     return bare_id(message_id_in(answer.json()) or own_id(message_id))
