@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import signal
 import tempfile
@@ -40,8 +41,10 @@ _FOLDER = "switchboard-run-"
 
 
 def pytest_configure() -> None:
-    """SIGTERM ends a run as Ctrl-C does: what fixtures started they end."""
+    """SIGTERM ends a run as Ctrl-C does: what fixtures started they end. What libpq's variables name is none of its servers."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")
