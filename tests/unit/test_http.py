@@ -22,6 +22,7 @@ from shared.http import addresses, connections
 from shared.http.bulkhead import Bulkhead, Room
 from shared.http.exchange import WireTlsSocket
 from tests.unit.servers import read_request, serving
+from tests.unit.test_http_wire import hurried
 
 #: A name that no DNS may know (RFC 6761), with the word that was once taken for a private address.
 UNKNOWN = "https://private-llm.invalid/private/hook"
@@ -453,7 +454,8 @@ def test_failures_reach_a_library_of_httpx_in_its_own_classes(listen: Callable[.
         client.get(UNKNOWN)
     with pytest.raises(httpx2.ReadError, match="did not answer"):
         client.get(f"http://{listen(close)}/")
+    silent = f"http://{listen(say_nothing)}/"
     with pytest.raises(httpx2.ReadError, match="did not answer"):
-        client.get(f"http://{listen(say_nothing)}/", timeout=1.0)
+        hurried(lambda timeout: client.get(silent, timeout=timeout), httpx2.ConnectError)
     with pytest.raises(PermanentError):
         client.get("http://a..b/")
