@@ -32,10 +32,13 @@ from shared.knowledge.documents import LEFT_OUT, MAX_TEXT, Document, Raw, Unread
 from shared.queues import Queue
 from shared.telemetry import machine
 
-#: Seconds in which PostgreSQL may replace the items of a document, or remove those of a site: 20,000 take half a minute.
-STORING = 120.0
+#: Seconds in which PostgreSQL may replace the items of a document, or remove those of a site. Those of a book of 20 MB have five
+#: million words: 70 seconds of a CPU, and on a busy machine minutes. What is ended before that begins anew.
+STORING = 600.0
 #: Seconds for which a site may ask us to slow down.
 PATIENCE = 2 * 3600.0
+#: Seconds for which a document waits for memory in which it could be read; its owner may have it tried again.
+MEMORY_PATIENCE = 3600.0
 #: Seconds between two pages of a site that robots.txt may ask for; more is cut, for a thread waits.
 MAX_DELAY = 5.0
 #: Documents that a process fetches or reads at the same time: of one customer, for each may take 20 MB, and of all together those
@@ -73,12 +76,22 @@ def read_document(job: Job) -> None:
     """Reads the job's document; of a job without one, finds the source's documents."""
     payloads.read(Queue.KNOWLEDGE_IMPORT, job.payload)
     try:
-        _work(job, job.loaded)
+        _work_in_memory(job)
     except OutsideFailure as problem:
         # For attempt_failed; the words are ours.
         details = {"reason": str(problem), "is_final": isinstance(problem, PermanentError)}
         problem.details = details  # type: ignore[attr-defined]
         raise
+
+
+def _work_in_memory(job: Job) -> None:
+    """Does the job's work. Raises NoMemoryFree, for a while."""
+    try:
+        _work(job, job.loaded)
+    except reading.NoMemoryFree:
+        if job.age < MEMORY_PATIENCE:
+            raise
+        raise reading.ReaderDied("too little memory was free to read it for an hour; try it again, or split it") from None
 
 
 def _work(job: Job, source: dict[str, Any] | None) -> None:

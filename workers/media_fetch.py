@@ -30,6 +30,7 @@ from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.retry_policy import RetryPolicy
 from shared.jobs.stage import actor
+from shared.knowledge.reading import NoMemoryFree
 from shared.media import files, in_memory
 from shared.media.download import Download, Spoilt
 from shared.media.fetching import MediaUnavailable
@@ -175,7 +176,7 @@ def _understand(job: Job, file: dict[str, Any]) -> None:
         room = _bulkhead.slot(customer_room(job.customer_id), age=job.age) if takes_long else nullcontext()
         with room, storage().at_path(file["storage_key"]) as path, _room_in_memory(job, file["kind"], path):
             understand(file, path, job)
-    except (NoRoom, NoRoomInMemory) as problem:
+    except (NoRoom, NoRoomInMemory, NoMemoryFree) as problem:
         if job.age < HEARING_PATIENCE:
             raise
         log.warning("media_not_understood", extra={"media": file["id"], "reason": str(problem)})

@@ -10,26 +10,20 @@ from __future__ import annotations
 import json
 import logging
 import os
-import resource
 import signal
 import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from shared.knowledge import reader_memory
 from shared.knowledge.documents import MAX_TEXT, Document, Raw, Unreadable
 from shared.knowledge.readers import read, with_languages
-from shared.telemetry import machine
 
-#: Bytes of memory, all in all: a book of 20 MB needs 450 MB, and libraries take 250 MB of it.
-MEMORY = 768 * 1024 * 1024
-#: Bytes of it that may be written to: no more than is free, less what the worker takes meanwhile for the document and for what it
-#: says; but enough for the libraries, and a short document.
-FOR_WORKER, LEAST_WRITTEN = 64 * 1024 * 1024, 192 * 1024 * 1024
 #: libxml2's code for a lack of memory (XML_ERR_NO_MEMORY); the text of the same error says that the file is malformed.
 _NO_MEMORY = 2
 #: Seconds after which the process ends by itself, if nobody is left who would end it; longer than a worker waits.
-SECONDS = 90
+SECONDS = 330
 #: Seconds without a document after which the process ends.
 IDLE = 30.0
 
@@ -45,22 +39,23 @@ def main() -> None:
     try:
         while worker.poll(IDLE):
             head = json.loads(worker.recv_bytes())
+            reader_memory.limit_for_now(head.pop("free"))
             body = worker.recv_bytes()
             signal.alarm(SECONDS)
+            # Of a CPU: on a busy machine a minute passes in which the process has hardly run. It ends by that signal.
+            signal.setitimer(signal.ITIMER_PROF, head.pop("seconds"))
             answer = json.dumps(_answer(Raw(body=body, **head)), ensure_ascii=False)  # "\u0436" is three times a letter
             del body
             worker.send_bytes(answer.encode("utf-8", "surrogatepass"))
             del answer
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.alarm(0)
     except (OSError, EOFError):  # the worker is gone
         pass
 
 
 def _limit_memory() -> None:
-    written = min(MEMORY, max(LEAST_WRITTEN, machine.free_memory() - FOR_WORKER))
-    for kind, limit in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_DATA, written)):
-        with suppress(OSError, ValueError):  # macOS
-            resource.setrlimit(kind, (limit, limit))
+    reader_memory.limit_for_good()
     with suppress(OSError):  # a machine whose memory is used up ends this process, rather than PostgreSQL
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
 
@@ -71,8 +66,8 @@ def _answer(raw: Raw) -> dict[str, object]:
         return {"document": {**vars(document), "items": [vars(item) for item in document.items]}}
     except Exception as problem:
         if _is_of_memory(problem):
-            problem = Unreadable("needs more memory to be read than this system has for it; split it into smaller files")
-        elif isinstance(problem, RecursionError):
+            return {"no_memory": True}
+        if isinstance(problem, RecursionError):
             problem = Unreadable("is nested too deeply to be read")
         if isinstance(problem, Unreadable):
             return {"unreadable": str(problem)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -12,20 +13,33 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
-from shared.errors import OutsideFailure
+from shared.errors import OutsideFailure, RateLimited
+from shared.knowledge import reader_memory
 from shared.knowledge.documents import Document, Item, Raw, Unreadable
+from shared.telemetry import machine
 
 log = logging.getLogger(__name__)
 
-#: Seconds for a document. A book of a thousand pages takes twenty.
-SECONDS = 60.0
+#: Seconds of a CPU for a document; a book of a thousand pages takes twenty. And all in all, on however busy a machine.
+SECONDS, LONGEST = 60.0, 300.0
 #: Bytes of a document, or characters of its text, from which on it is large: its reader ends with it, for it does not give back
 #: the memory that it took.
 LARGE = 1024 * 1024
+#: Seconds in which a process ends that has closed its connection.
+ENDING = 5.0
+#: Seconds after which a document for which too little memory was free asks for it again.
+MEMORY_WAIT = 30.0
 
 
 class ReaderDied(OutsideFailure):
     """The process that read a document ended before it had: it may be the document's fault, or the machine's."""
+
+
+class NoMemoryFree(RateLimited):
+    """Too little memory is free at the moment to read the document."""
+
+    def __init__(self) -> None:
+        super().__init__(MEMORY_WAIT, "too little memory is free to read the document, and it waits for more")
 
 
 class Turns:
@@ -74,11 +88,15 @@ class _Reader:
         is_done = False
         try:
             connection = self._send(head, body)
-            if not connection.poll(SECONDS):
-                raise Unreadable(f"took longer than {SECONDS:.0f} s to read; split it into smaller files")
+            if not connection.poll(LONGEST):
+                raise ReaderDied(f"could not be read in {LONGEST:.0f} s, for much goes on here; try it again later")
             said = connection.recv_bytes()
             is_done = len(body) + len(said) < LARGE
         except (OSError, EOFError):
+            if self._ended_by() == signal.SIGKILL:  # by Linux, when memory is used up
+                raise NoMemoryFree from None
+            if self._ended_by() == signal.SIGPROF:
+                raise Unreadable(f"took longer than {SECONDS:.0f} s to read; split it into smaller files") from None
             raise ReaderDied("its reader ended; it may need too much memory, so split it into smaller files") from None
         finally:
             if not is_done:
@@ -104,6 +122,13 @@ class _Reader:
         self._connection = Connection(ours.detach())
         return self._connection
 
+    def _ended_by(self) -> int | None:
+        """The signal that ended the process, which has closed its connection; None for none."""
+        try:
+            return -self._process.wait(ENDING) if self._process else None
+        except subprocess.TimeoutExpired:
+            return None
+
     def _end(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -120,6 +145,7 @@ def _send(connection: Connection, head: bytes, body: bytes) -> Connection:
 
 
 _reader = _Reader()
+_too_little = reader_memory.TooLittle()
 
 
 @contextmanager
@@ -131,11 +157,18 @@ def turn(customer: Hashable) -> Iterator[Callable[[Raw], Document]]:
 
 
 def read(raw: Raw) -> Document:
-    """The document's text as items, for who has the turn. Raises Unreadable, and ReaderDied."""
+    """The document's text as items, for who has the turn. Raises Unreadable, NoMemoryFree, and ReaderDied."""
     if not raw.body:
         raise Unreadable("is empty")
-    head = json.dumps({"name": raw.name, "media_type": raw.media_type, "url": raw.url}).encode()
-    answer = _reader.ask(head, raw.body)
+    free = machine.free_memory()
+    if _too_little.is_for(raw.body, written := reader_memory.at_present(free)):
+        raise NoMemoryFree
+    head = {"name": raw.name, "media_type": raw.media_type, "url": raw.url, "seconds": SECONDS, "free": free}
+    answer = _reader.ask(json.dumps(head).encode(), raw.body)
+    if "no_memory" in answer:
+        if _too_little.learn(raw.body, written):
+            raise NoMemoryFree
+        raise Unreadable("needs more memory to be read than this system has for it; split it into smaller files")
     if "broken" in answer:
         log.error("document_reader_failed", extra={"error": answer["broken"]})
         raise Unreadable("is damaged in a way that its reader did not expect; save it again, or as another kind")

@@ -28,6 +28,7 @@ from shared.jobs.ledger import leases
 from shared.knowledge import reading, sources, uploads, web
 from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeDocument, KnowledgeItem, KnowledgeUpload
+from shared.telemetry import machine
 from tests.builders import World
 from tests.waiting import until
 
@@ -342,6 +343,40 @@ def test_a_file_whose_reader_dies_is_tried_again(world: World, base: int, monkey
     assert sources.retry_failed(source) == 1
     run(world)
     assert len(items(base)) == 3
+
+
+def test_a_file_waits_for_the_memory_to_read_it_and_may_be_tried_again_after_that(
+    world: World, base: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was free at one moment decided, and for good: the file was thrown away."""
+    book = ("One sentence. " * 1_400_000).encode()
+    with monkeypatch.context() as little:
+        little.setattr(machine, "free_memory", lambda: 256 << 20)
+        source = sources.start_import(base, File("book.txt", book))
+        world.drain()
+        [job] = world.jobs()
+        assert (job["state"], job["attempts"]) == ("delayed", 0)
+        db.rows("update job set created_at = now() - interval '61 minutes'")
+        run(world)
+    assert errors(source)["book.txt"].startswith("too little memory was free to read it for an hour")
+    assert sources.retry_failed(source) == 1
+    run(world)
+    assert counts(source)["stored"] == 1
+
+
+def test_a_book_may_take_minutes_to_be_stored_on_a_busy_machine(world: World, base: int) -> None:
+    """It was ended after two, three times in each of four attempts, and refused."""
+    db.rows(HURRIED.replace("8 s", "5 minutes"))
+    db.rows("create trigger hurried after insert on knowledge_item for each statement execute function hurried()")
+    db.reset()
+    db.use(db.WORKER)
+    try:
+        sources.start_import(base, File("faq.csv", CSV.encode()))
+        run(world)
+        assert world.jobs()[0]["attempts"] == 1
+        assert len(items(base)) == 3
+    finally:
+        db.reset()
 
 
 def test_one_customer_never_has_all_threads(world: World, base: int, simulator: Simulator) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
 import resource
+import signal
 import subprocess
 import sys
+import termios
 import time
 import zipfile
+from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
@@ -22,8 +27,9 @@ from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
 from shared.knowledge import reading
 from shared.knowledge.documents import MAX_ITEMS, Document, Raw, Unreadable
-from shared.knowledge.reading import Turns
+from shared.knowledge.reading import NoMemoryFree, Turns
 from shared.telemetry import machine
+from tests.waiting import until
 
 QA = [("Wann liefern Sie?", "In zwei Tagen."), ("Größe?", "Für „große“ Füße: 50.")]
 
@@ -385,11 +391,70 @@ def test_free_is_what_nobody_has_and_what_linux_only_keeps_of_files(tmp_path: Pa
 def test_a_reader_takes_no_memory_that_is_not_free(free: int, written: int) -> None:
     """On a machine of 512 MB it was ended by Linux, or the worker beside it was."""
     program = (
-        "import resource; from shared.knowledge import reader_process; from shared.telemetry import machine;"
-        f"machine.free_memory = lambda: {free} << 20;"
-        "reader_process._limit_memory(); print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20)"
+        "import resource; from shared.knowledge import reader_memory; reader_memory.limit_for_good();"
+        f"taken = reader_memory._taken(); reader_memory.limit_for_now(({free} << 20) - taken);"
+        "print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 20, taken >> 20)"
     )
-    assert int(subprocess.check_output([sys.executable, "-c", program])) == written
+    limit, taken = map(int, subprocess.check_output([sys.executable, "-c", program]).split())
+    assert abs(limit - written) <= 2
+    assert 4 < taken < 100
+
+
+def test_a_document_is_read_when_memory_is_free_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was refused for good, and so was every other one while the reader that began in such a moment lived."""
+    book = "One sentence. " * 1_400_000
+    assert pairs(read("short.txt", "Before it.")) == [("short", "Before it.")]
+    with monkeypatch.context() as little:
+        little.setattr(machine, "free_memory", lambda: 256 << 20)
+        with pytest.raises(NoMemoryFree):
+            read("book.txt", book)
+        assert reading._reader._process is None  # it ends with what was too much for it
+        with pytest.raises(NoMemoryFree):
+            read("book.txt", book)
+        assert reading._reader._process is None, "nobody tries what is known to fail"
+        assert pairs(read("short.txt", "Beside it.")) == [("short", "Beside it.")]
+    assert len(read("book.txt", book).items) > 9_000
+
+
+def test_a_document_that_could_never_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "memory", lambda: 300 << 20)
+    monkeypatch.setattr(machine, "free_memory", lambda: 250 << 20)
+    with pytest.raises(Unreadable, match="needs more memory to be read than this system has"):
+        read("large.txt", "Another sentence. " * 1_100_000)
+
+
+def test_what_linux_ends_for_memory_waits_for_it() -> None:
+    assert pairs(read("short.txt", "Before it.")) == [("short", "Before it.")]
+    process = reading._reader._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read, "short.txt", "A sentence.")
+        until(_is_sent)
+        process.kill()
+        with pytest.raises(NoMemoryFree):
+            reader.result()
+
+
+def test_a_minute_is_one_of_work_not_of_waiting_for_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pairs(read("short.txt", "Before it.")) == [("short", "Before it.")]
+    process = reading._reader._process
+    assert process is not None
+    monkeypatch.setattr(reading, "SECONDS", 1.0)
+    os.kill(process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read, "short.txt", "A sentence.")
+        time.sleep(1.5)
+        os.kill(process.pid, signal.SIGCONT)
+        assert pairs(reader.result()) == [("short", "A sentence.")]
+
+
+def _is_sent() -> bool:
+    """Whether something waits in the socket for the reader to read it."""
+    assert reading._reader._connection is not None
+    waiting = array("i", [0])
+    fcntl.ioctl(reading._reader._connection.fileno(), termios.TIOCOUTQ, waiting)
+    return waiting[0] > 0
 
 
 def test_a_reader_ends_with_a_large_document_and_its_memory_with_it() -> None:

@@ -31,6 +31,8 @@ _SAID = (
     _l("unpacks to more than can be read; split it into smaller files, or print it to a new PDF"),
     _l("took longer than %(number)s s to read; split it into smaller files"),
     _l("needs more memory to be read than this system has for it; split it into smaller files"),
+    _l("too little memory was free to read it for an hour; try it again, or split it"),
+    _l("could not be read in %(number)s s, for much goes on here; try it again later"),
     _l("its reader ended; it may need too much memory, so split it into smaller files"),
     _l("is nested too deeply to be read"),
     _l("is damaged in a way that its reader did not expect; save it again, or as another kind"),

@@ -82,6 +82,7 @@ _SAID = (
     _l("the provider"),
     _l("the endpoint"),
     _l("other files are in memory, and this one waits for their end"),
+    _l("too little memory is free to read the document, and it waits for more"),
     # calls to somebody outside
     _l("%(host)s cannot be called; a URL must be like https://example.com/hook"),
     _l("%(host)s is not a public address, and no others are called"),
