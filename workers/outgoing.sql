@@ -7,7 +7,7 @@ with runnable_jobs as materialized (
     select * from job_lock_runnable_v2('outgoing-messages', $1)
 ), replies as materialized (
     select job.n, job.job_id, job.claim, job.attempt, job.customer_id, message.id as message_id, message.conversation_id,
-        message.chatbot_id, message.channel, message.reply_to, message.created_at, message.status, channel.send_queue
+        message.chatbot_id, message.channel, message.reply_to, message.created_at, message.status, message.kind, channel.send_queue
     from runnable_jobs job join message on message.id = (job.payload ->> 'message_id')::bigint
         join channel on channel.name = message.channel
     where message.id = any (array(select (payload ->> 'message_id')::bigint from runnable_jobs)) -- by the index, as in job_claim_v3
@@ -31,7 +31,7 @@ select jsonb_agg(n) as done, jsonb_object_agg(n, message_id) as messages,
     coalesce(jsonb_agg(send_job_v1(send_queue, customer_id, message_id, conversation_id))
         filter (where send_queue is not null), '[]'),
     coalesce(jsonb_agg(message_event_v2('message.sent', customer_id, chatbot_id, conversation_id, channel, message_id,
-        jsonb_build_object('reply_to', reply_to)))
+        jsonb_build_object('reply_to', reply_to) || case when kind = 'text' then '{}' else jsonb_build_object('kind', kind) end))
         filter (where is_shown), '[]'),
     p_durable => bool_or(send_queue is null)) as tickets
 from decided_replies, (select count(has_changed) from changed_replies) changed having count(*) > 0

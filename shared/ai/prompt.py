@@ -46,8 +46,8 @@ HALVINGS = 3
 REMEMBERED, MOST_MODELS = 3600.0, 4096
 
 _NOTES = (
-    "Notes in [brackets] before a message say how much later it came, which colleague wrote it, to what it replies or how the "
-    "customer reacted to it. Never write such notes."
+    "Notes in [brackets] before a message say how much later it came, which colleague wrote it, with which file, to what it "
+    "replies or how the customer reacted to it. Never write such notes."
 )
 _RULES = (
     "Answer questions about the business only from the knowledge below, your instructions above and this conversation, in the "
@@ -117,8 +117,8 @@ def _about(turns: Sequence[Turn], place: str, has_notes: bool) -> str:
 
 
 def _notes(turns: Sequence[Turn]) -> list[str | None]:
-    """For each turn what the model could not know: that it came much later than the one before, which colleague wrote it, to what
-    it replies, how the customer reacted to it.
+    """For each turn what the model could not know: that it came much later than the one before, which colleague wrote it and with
+    which file, to what it replies, how the customer reacted to it.
     """
     gaps = [None, *(_gap(after.time - before.time) for before, after in pairwise(turns))]
     return [", ".join(filter(None, (gap, *_remarks(turn)))) or None for gap, turn in zip(gaps, turns, strict=True)]
@@ -127,6 +127,9 @@ def _notes(turns: Sequence[Turn]) -> list[str | None]:
 def _remarks(turn: Turn) -> Iterator[str]:
     if turn.author:
         yield _in_brackets(turn.author)
+        for file in turn.files or ():  # of a customer's the model gets the picture, or the text
+            kind = "picture" if (file["mime"] or "").startswith("image/") else "file"
+            yield f"with a {kind}: {_in_brackets(file['filename'] or kind)}"
     if turn.quoted:
         yield f"replies to: {cut(_in_brackets(turn.quoted), QUOTE_BUDGET)}"
     if turn.reaction:

@@ -15,10 +15,10 @@ with input as materialized (
         select n, status, error, error_code from early_statuses union all select n, 'SENT', null, null from input) statuses
     order by n, status_rank_v2(status) desc
 ), locked_messages as materialized ( -- in the order in which statuses go through them (delivery_status.sql)
-    select id, conversation_id, chatbot_id, channel, reply_to, status from message
+    select id, conversation_id, chatbot_id, channel, reply_to, status, kind from message
     where id = any (array(select message_id from input)) order by id for no key update
 ), sent_messages as materialized (
-    select input.*, message.id, message.conversation_id, message.chatbot_id, message.reply_to,
+    select input.*, message.id, message.conversation_id, message.chatbot_id, message.reply_to, message.kind,
         case when furthest.status <> 'SENT' and status_rank_v2(message.status) < status_rank_v2(furthest.status)
             then message_status_event_v1(message.id, furthest.status, furthest.error, furthest.error_code) end as status_event,
         message_set_status_v2(message.id, furthest.status, furthest.error, input.provider_id, input.attempt,
@@ -32,7 +32,8 @@ with input as materialized (
 select jsonb_agg(n) as done, job_complete_v2(
     min(queue), jsonb_object_agg(job_id, claim), '[]',
     jsonb_agg(message_event_v2('message.sent', customer_id, chatbot_id, conversation_id, channel, id,
-        jsonb_build_object('reply_to', reply_to, 'provider_id', provider_id)))
+        jsonb_build_object('reply_to', reply_to, 'provider_id', provider_id)
+            || case when kind = 'text' then '{}' else jsonb_build_object('kind', kind) end))
         || coalesce(jsonb_agg(status_event) filter (where status_event is not null), '[]')) as tickets
 from sent_messages where is_kept having count(*) > 0
 

@@ -82,7 +82,11 @@ _DATA: dict[str, dict[str, Member]] = {
         "kind": _text("What it is, if it is no plain text.", "media"),
         "data": {"type": "object", "description": "What it says beside its words, if it is no plain text.", "examples": [{}]},
     },
-    "message.sent": {**_REPLY, "provider_id": _or_null(_text("The channel's id of it, where it has one.", "wamid.HBgN"))},
+    "message.sent": {
+        **_REPLY,
+        "provider_id": _or_null(_text("The channel's id of it, where it has one.", "wamid.HBgN")),
+        "kind": _text("What it is, if it is no plain text.", "media"),
+    },
     "message.delivered": _REPLY,
     "message.read": _REPLY,
     "message.failed": {
@@ -142,7 +146,7 @@ _DATA: dict[str, dict[str, Member]] = {
         "disables_at": _or_null(_time("When it will be disabled.", "2026-11-28T18:04:05.123456+00:00")),
     },
 }
-_OPTIONAL = {"message.received": {"kind", "data"}, "message.sent": {"provider_id"}}
+_OPTIONAL = {"message.received": {"kind", "data"}, "message.sent": {"provider_id", "kind"}}
 
 
 @cache

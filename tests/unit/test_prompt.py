@@ -141,7 +141,7 @@ def test_times_and_colleagues_are_told_where_the_model_could_not_know_of_them() 
     )
     assert system["content"].splitlines()[-1] == (
         "It is Thursday, 26 November 2026 (UTC). The customer writes on WhatsApp. Notes in [brackets] before a message say how "
-        "much later it came, which colleague wrote it, to what it replies or how the customer reacted to it. "
+        "much later it came, which colleague wrote it, with which file, to what it replies or how the customer reacted to it. "
         "Never write such notes."
     )
     assert [turn["content"] for turn in turns] == [
@@ -153,6 +153,20 @@ def test_times_and_colleagues_are_told_where_the_model_could_not_know_of_them() 
         "[3 days later, a colleague] Yes.",
         "[2 days later] Great",
     ]
+
+
+def test_a_model_is_told_of_a_colleagues_file() -> None:
+    picture, unnamed = (
+        {"mime": "image/png", "filename": "price [1].png", "text": None},
+        {"mime": None, "filename": None, "text": None},
+    )
+    _, _, shown, told = build(
+        said("user", "How much?"),
+        said("assistant", "[image]", author="Ann")._replace(files=[picture]),
+        said("assistant", "See here", author="a colleague")._replace(files=[unnamed]),
+    )
+    assert shown["content"] == "[Ann, with a picture: price 1 .png] [image]"
+    assert told["content"] == "[a colleague, with a file: file] See here"
 
 
 def test_the_beginning_of_a_prompt_stays_the_same_for_a_day() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
+from flask import request
 from peewee import JOIN, ModelSelect, Node, fn
-from werkzeug.exceptions import Conflict
+from werkzeug.exceptions import Conflict, RequestEntityTooLarge
 
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
@@ -14,12 +18,14 @@ from shared.channels import ownership
 from shared.db.outage import repeat_refused
 from shared.inbox import work
 from shared.models import Chatbot, Contact, Conversation, MergedConversation, Message
+from web import uploads
 from web.api import sending
 from web.api.api import api, customer_id, existing, page, row_or_404
+from web.api.forms import MULTIPART, form_with_file
 from web.api.idempotency import REPLAYED
 from web.api.media import media_of
 from web.api.message_schemas import MessagePageSchema, MessageSchema
-from web.api.outbound_schemas import OwnMessageSchema
+from web.api.outbound_schemas import FileMessageSchema, OwnMessageSchema
 from web.api.schemas import (
     ConversationPageSchema,
     ConversationQuerySchema,
@@ -28,7 +34,8 @@ from web.api.schemas import (
     PageQuerySchema,
 )
 from web.audited import audited
-from web.parameters import IdempotencyHeader
+from web.hardening import MAX_BODY, max_body
+from web.parameters import IdempotencyHeader, parser
 
 #: A body, a status, and headers.
 Answer = tuple[dict[str, Any], int, dict[str, str]]
@@ -111,23 +118,47 @@ def list_messages(query: dict[str, Any], conversation_id: int) -> dict[str, Any]
 
 
 @api.post("/conversations/<int:conversation_id>/messages")
+@api.doc(
+    requestBody={
+        "required": True,
+        "content": {"application/json": {"schema": OwnMessageSchema}, MULTIPART: {"schema": FileMessageSchema}},
+    }
+)
 @api.arguments(IdempotencyHeader, location="headers", error_status_code=400)
-@api.arguments(OwnMessageSchema)
 @api.response(202, MessageSchema)
 @api.alt_response(409, response="CONFLICT")
+@api.alt_response(413, response=HTTPStatus(413).name)  # Python 3.13 has other names for 413 and 422
+@api.alt_response(415, response="UNSUPPORTED_MEDIA_TYPE")
+@api.alt_response(422, response=HTTPStatus(422).name)
 @api.alt_response(
     200, schema=MessageSchema, description="The Idempotency-Key was used before: the message of then.", success=True
 )
-def send_message(header: dict[str, Any], message: dict[str, Any], conversation_id: int) -> Answer:
+@max_body(uploads.MAX_FILE + uploads.FORM, uploads.IN_MEMORY)
+def send_message(header: dict[str, Any], conversation_id: int) -> Answer:
     """Send a message into a conversation
 
     A text, with choices or without, or a `template`, as a person would: the conversation is theirs from then on, and the bot is
     silent until it goes back to it. A message that a system sends by itself, such as "your order has left", says
     `"take_over": false`. On WhatsApp Cloud a text is refused with 409 once `window_ends_at` is over; the problem document lists
-    the `templates` that may be sent.
+    the `templates` that may be sent. A picture or another file is sent as multipart/form-data, with a caption or without.
     """
-    # Once more, if the conversation becomes a part of another one at this moment.
-    return _replayed(*repeat_refused(lambda: _send(conversation_id, message, header.get("key"))))
+    with _given() as message:
+        # Once more, if the conversation becomes a part of another one at this moment.
+        return _replayed(*repeat_refused(lambda: _send(conversation_id, message, header.get("key"))))
+
+
+@contextmanager
+def _given() -> Iterator[dict[str, Any]]:
+    """What is to be sent, as the request has it."""
+    if request.mimetype != MULTIPART:
+        if (request.content_length or 0) > MAX_BODY:  # only a file may be larger
+            request.max_content_length = MAX_BODY
+            raise RequestEntityTooLarge
+        yield parser.parse(OwnMessageSchema, request, location="json")
+        return
+    file, given = form_with_file(FileMessageSchema)
+    with uploads.arriving(file.stream, file.mimetype, file.filename or "") as upload:
+        yield {**given, "file": upload}
 
 
 def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tuple[dict[str, Any], int]:

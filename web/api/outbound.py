@@ -1,4 +1,4 @@
-"""What a business sends into a conversation: a text, with choices or without, or a template of WhatsApp's."""
+"""What a business sends into a conversation: a text, with choices or without, a file, or a template of WhatsApp's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from werkzeug.exceptions import Conflict
 
 from shared import db
 from shared.channels import choices
+from shared.channels.kinds import MediaKind
+from shared.channels.outbound_file import MEGABYTE, most_bytes, way_for
 from shared.channels.outcomes import Reason
-from shared.channels.registry import channel
+from shared.channels.registry import Channel, channel
 from shared.channels.whatsapp_cloud import template_store, templates, window
 from shared.errors import InvalidPayload
 from shared.models import WhatsappCloudAccount
+from web import uploads
+from web.uploads import FileRefused, Why
 
 
 class WindowClosed(Conflict):
@@ -27,6 +31,8 @@ class WindowClosed(Conflict):
 
 def compose(message: Mapping[str, Any], conversation: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The words of what is sent, and its data. Raises InvalidPayload, which names what is wrong."""
+    if file := message.get("file"):
+        return _with_file(file, message, conversation), {}
     if template := message.get("template"):
         if extra := [name for name in ("content", "choices") if message.get(name)]:
             raise InvalidPayload("message", dict.fromkeys(extra, "must not be given beside a template"))
@@ -42,7 +48,11 @@ def compose(message: Mapping[str, Any], conversation: Mapping[str, Any]) -> tupl
 
 def is_same(given: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
     """Whether an earlier message is what is given now."""
-    data = message["data"]
+    data, file = message["data"], given.get("file")
+    if [sent["sha256"] for sent in message["media"]] != ([file.sha256] if file else []):
+        return False
+    if file:
+        return bool(message["content"] == _words_of(file, given))
     if template := given.get("template"):
         sent = data.get("template", {})
         return all(sent.get(name) == template[name] for name in ("name", "language", "parameters"))
@@ -60,6 +70,30 @@ def check_window(conversation: Mapping[str, Any], data: Mapping[str, Any]) -> No
 
 #: Templates that a refusal lists.
 MAX_LISTED = 100
+
+
+def _with_file(file: uploads.File, message: Mapping[str, Any], conversation: Mapping[str, Any]) -> str:
+    """What the message says. Raises InvalidPayload."""
+    if extra := [name for name in ("template", "choices") if message.get(name)]:
+        raise InvalidPayload("message", dict.fromkeys(extra, "must not be given beside a file"))
+    _check_way(file, channel(conversation["channel"]))
+    _check_length(words := _words_of(file, message), conversation["channel"])
+    return words
+
+
+def _check_way(file: uploads.File, one: Channel) -> None:
+    """Raises FileRefused for what a channel does not take."""
+    if one.sends_files and way_for(one.name, MediaKind(file.kind), file.mime, file.size):
+        return
+    most = most_bytes(one.name, MediaKind(file.kind), file.mime) if one.sends_files else 0
+    takes = f"may have at most {most // MEGABYTE} MB" if most else f"of the type {file.mime} cannot be sent"
+    raise FileRefused(Why.CHANNEL, f"{takes} on {one.name}")
+
+
+def _words_of(file: uploads.File, message: Mapping[str, Any]) -> str:
+    """Its caption, or what stands in the place of one."""
+    caption: str = message.get("content") or ""
+    return caption if caption.strip() else uploads.label(file.kind)
 
 
 def _check_length(content: str, name: str) -> None:

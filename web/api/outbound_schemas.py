@@ -7,7 +7,9 @@ from typing import Any
 from marshmallow import fields, validate
 
 from shared.channels.choices import MAX_CHOICES, ChoiceSchema
+from shared.channels.outbound_file import MEGABYTE
 from shared.payloads import not_blank
+from web import uploads
 from web.api.schemas import NewMessageSchema, page_of, stored_id, stored_time
 from web.parameters import BodySchema
 
@@ -50,6 +52,23 @@ class OwnMessageSchema(BodySchema):
         load_default=True,
         metadata={"description": "Whether a person takes the conversation over by it; false: the bot goes on."},
     )
+
+
+class FileMessageSchema(BodySchema):
+    """A picture or another file."""
+
+    what = "message"
+    file = fields.Raw(
+        required=True,
+        metadata={
+            "type": "string",
+            "format": "binary",
+            "description": "With its name: a picture (JPEG, PNG, WebP, GIF), a PDF, a text, a CSV, a Word document, an Excel"
+            f" table or a sound, of up to {uploads.MAX_FILE // MEGABYTE} MB.",
+        },
+    )
+    content = fields.String(metadata={"description": "Its caption."})
+    take_over = fields.Boolean(load_default=True, metadata=OwnMessageSchema().fields["take_over"].metadata)
 
 
 class TemplateSchema(BodySchema):

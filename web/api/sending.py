@@ -11,9 +11,12 @@ from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.models import Conversation, Message
 from shared.queue_service import outgoing_job_tickets
+from web import uploads
 from web.api import outbound
 from web.api.api import existing
+from web.api.media import media_of
 from web.parameters import key_reused
+from web.uploads import FileRefused, Why
 
 #: What an answer shows of a message.
 MESSAGE = (
@@ -47,7 +50,8 @@ def send(
     metadata: dict[str, Any],
     take_over: Callable[[], Any],
 ) -> tuple[dict[str, Any], int]:
-    """The message, and 202 if it is new, or 200 if it was sent with this key before. Raises InvalidPayload, WindowClosed.
+    """The message, and 202 if it is new, or 200 if it was sent with this key before. Raises InvalidPayload, WindowClosed; of one
+    with a `file` (uploads.File) StorageDown.
 
     `metadata` says who wrote it. `take_over` says in the same transaction whose the conversation is now, and returns tickets.
     """
@@ -55,17 +59,22 @@ def send(
         return earlier, 200
     content, data = outbound.compose(message, conversation)
     outbound.check_window(conversation, data)
+    if file := message.get("file"):
+        file.keep(customer_id)
+        metadata = metadata | uploads.said_with(content, file.kind)
     with db.transaction():
         # First, as workers/outgoing.sql does: two transactions never wait for each other.
         own = Conversation.select(Conversation.id).where(Conversation.id == conversation["id"])
         db.rows(own.for_update("FOR NO KEY UPDATE"))  # type: ignore[arg-type]  # peewee takes it
-        reply = _insert(conversation, content, data, key, metadata)
+        reply = _insert(conversation, content, data, key, metadata, "media" if file else "text")
         sent = db.row(reply.returning(*MESSAGE, outgoing_job_tickets(customer_id)))
         if sent is None:
             return existing(_earlier(conversation["id"], message, key), "conversation"), 200
+        if file:
+            uploads.attach(customer_id, sent["id"], file)
         owner_tickets = take_over()
     enqueue(tickets_of([*sent.pop("tickets"), *owner_tickets]))
-    return {**sent, "media": []}, 202
+    return _with_media(sent), 202
 
 
 def again(failed: Mapping[str, Any]) -> tuple[dict[str, Any], str] | None:
@@ -73,15 +82,31 @@ def again(failed: Mapping[str, Any]) -> tuple[dict[str, Any], str] | None:
     if failed["status"] != "FAILED" or failed["role"] != "assistant":
         return None
     message: dict[str, Any] = {"content": failed["content"]}
-    if template := failed["data"].get("template"):
+    if failed["kind"] == "media":
+        message = _file_again(failed)
+    elif template := failed["data"].get("template"):
         message = {"template": {name: template[name] for name in ("name", "language", "parameters")}}
     elif "choices" in failed["data"]:
         message["choices"] = failed["data"]["choices"]
     return message, f"retry-{failed['id']}"
 
 
+def _file_again(failed: Mapping[str, Any]) -> dict[str, Any]:
+    """A file that failed to leave, with its caption. Raises FileRefused if it is no longer kept."""
+    [sent] = media_of([failed["id"]])[failed["id"]]
+    if sent["state"] != "stored":
+        raise FileRefused(Why.GONE)
+    file = uploads.Earlier(sent["id"], sent["kind"], sent["mime"], sent["size"], sent["sha256"], sent["filename"])
+    return {"file": file, "content": "" if failed["content"] == uploads.label(file.kind) else failed["content"]}
+
+
+def _with_media(message: dict[str, Any]) -> dict[str, Any]:
+    """The message, with what it came with."""
+    return {**message, "media": media_of([message["id"]])[message["id"]] if message["kind"] == "media" else []}
+
+
 def _insert(
-    conversation: Mapping[str, Any], content: str, data: dict[str, Any], key: str | None, metadata: dict[str, Any]
+    conversation: Mapping[str, Any], content: str, data: dict[str, Any], key: str | None, metadata: dict[str, Any], kind: str
 ) -> ModelInsert:
     """The message's row; nothing if one with this key is there."""
     inbound = Message.alias()
@@ -95,6 +120,7 @@ def _insert(
         status="PENDING",
         metadata=metadata,
         data=data,
+        kind=kind,
         idempotency_key=key,
         # To the name under which the customer last wrote.
         address=inbound.select(inbound.address).where(written).order_by(inbound.id.desc()).limit(1),
@@ -113,6 +139,7 @@ def _earlier(conversation_id: int, given: dict[str, Any], key: str | None) -> di
     message = db.row(Message.select(*MESSAGE).where(same_key))
     if message is None:
         return None
+    message = _with_media(message)
     if not outbound.is_same(given, message):
         raise key_reused()
-    return {**message, "media": []}
+    return message

@@ -7,16 +7,15 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Response, request
-from marshmallow import ValidationError
 from peewee import Expression
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
 from shared.knowledge import sources
 from shared.knowledge.sources import File, Page, Sitemap
 from shared.models import KnowledgeBase, KnowledgeDocument, KnowledgeSource
-from shared.payloads import refusal
 from shared.teaching.knowledge import is_own_base
 from web.api.api import api, customer_id, existing, page, row_or_404
+from web.api.forms import MULTIPART, form_with_file
 from web.api.schemas import PageQuerySchema
 from web.api.source_schemas import (
     DocumentPageSchema,
@@ -32,9 +31,6 @@ from web.parameters import parser
 
 #: Bytes of an upload: an address may use 16 MB of WEB_BODY_MEMORY_MB. Larger files, up to 20 MB, by scripts/knowledge import.
 MAX_UPLOAD = 10 * 1024 * 1024
-_MULTIPART = "multipart/form-data"
-#: Characters of a part's name that are repeated to whoever sent it.
-_QUOTED = 40
 
 
 @api.get("/knowledge-bases/<int:base_id>/sources")
@@ -51,7 +47,7 @@ def list_sources(query: dict[str, Any], base_id: int) -> dict[str, Any]:
 @api.doc(
     requestBody={
         "required": True,
-        "content": {"application/json": {"schema": NewSourceSchema}, _MULTIPART: {"schema": UploadSchema}},
+        "content": {"application/json": {"schema": NewSourceSchema}, MULTIPART: {"schema": UploadSchema}},
     }
 )
 @api.response(202, StoredSourceSchema)
@@ -66,30 +62,19 @@ def import_source(base_id: int) -> dict[str, Any]:
     A file as multipart/form-data, a page or site by its address as JSON. The import goes on by itself: the source's `state` and
     counts say how far it is. The same file name or address again is the same source: what has changed is replaced.
     """
-    what, given = _upload() if request.mimetype == _MULTIPART else _address()
+    what, given = _upload() if request.mimetype == MULTIPART else _address()
     note = _note("import_started", what.name if isinstance(what, File) else what.url)
     return _standing(sources.start_import(_base(base_id), what, **given, record=note))
 
 
 def _upload() -> tuple[File, dict[str, Any]]:
-    names = [name for parts in (request.form, request.files) for name, _ in parts.items(multi=True)]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BadRequest(f"The form has the part {twice[:_QUOTED]!r} more than once. Give it once.")
-    file = request.files.get("file")
-    if file is None or not file.filename:
-        raise refusal("source", {"file": ["must be a file with its name"]}, {})
-    texts = {**request.form.to_dict(), **dict.fromkeys(request.files.keys() - {"file"}, "")}
-    try:
-        given = UploadSchema(exclude=["file"]).load(texts)
-    except ValidationError as problem:
-        messages = dict(problem.normalized_messages())  # type: ignore[no-untyped-call]  # marshmallow's one untyped method
-        raise refusal("source", messages, texts) from None
-    return File(file.filename, file.read()), dict(given)
+    file, given = form_with_file(UploadSchema)
+    return File(file.filename or "", file.read()), given
 
 
 def _address() -> tuple[Page | Sitemap, dict[str, Any]]:
     if not request.is_json:
-        raise UnsupportedMediaType(f"The Content-Type must be application/json, or {_MULTIPART} for a file.")
+        raise UnsupportedMediaType(f"The Content-Type must be application/json, or {MULTIPART} for a file.")
     given = parser.parse(NewSourceSchema, request, location="json")
     url, is_site = given.pop("url"), given.pop("sitemap")
     return Sitemap(url) if is_site else Page(url), given

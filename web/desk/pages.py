@@ -16,6 +16,7 @@ from web.desk import (
     live,
     login,
     profile,
+    replies,
     sources,
     team,
     usage,
@@ -26,6 +27,6 @@ from web.desk.operate import customers, failures, overview, pauses, prices, repl
 
 #: Those of businesses, and those of operators.
 _TAUGHT = (chatbots, knowledge, sources, gaps)
-_ANSWERED = (login, inbox, conversations, live, profile)
+_ANSWERED = (login, inbox, conversations, replies, live, profile)
 _BUSINESS = (*_ANSWERED, *_TAUGHT, channels, connecting, webhook, webhooks, usage, budgets)
 PAGES = (*_BUSINESS, team, api_keys, audit_log, overview, failures, replays, search, pauses, customers, prices)

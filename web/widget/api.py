@@ -16,6 +16,7 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable, Unauthorized, Un
 from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.queue_service import Accepted, QueueService
+from web import uploads
 from web.files import answer_with
 from web.hardening import bearer, is_foreign, max_body, reads_no_body_without
 from web.parameters import IdempotencyHeader, QuerySchema, WholeNumber, key_reused, parser
@@ -124,7 +125,7 @@ def _message(visitor: Visitor) -> tuple[str, list[files.Sent]]:
         raise BadRequest('The body must be {"content": "the text"}, with files also {"files": ["…"]}.')
     sent = files.sent_by(visitor, body.get("files", []))
     content: str = body["content"]
-    return content if content.strip() or not sent else f"[{sent[0].kind}]", sent
+    return content if content.strip() or not sent else uploads.label(sent[0].kind), sent
 
 
 def _accept(visitor: Visitor, content: str, sent: list[files.Sent], key: str | None) -> Accepted:
@@ -137,8 +138,8 @@ def _accept(visitor: Visitor, content: str, sent: list[files.Sent], key: str | N
         "external_id": f"{visitor.id}:{key}" if key else None,
     }
     if sent:
-        said = "unsupported" if content == f"[{sent[0].kind}]" else "attachment"
-        message |= {"kind": "media", "media": [one.as_media() for one in sent], "metadata": {said: sent[0].kind}}
+        said = uploads.said_with(content, sent[0].kind)
+        message |= {"kind": "media", "media": [one.as_media() for one in sent], "metadata": said}
     try:
         return _service.accept_message(message)
     except InvalidPayload as problem:
@@ -146,7 +147,7 @@ def _accept(visitor: Visitor, content: str, sent: list[files.Sent], key: str | N
 
 
 @api.post("/files")
-@max_body(files.MAX_FILE, files.IN_MEMORY)
+@max_body(uploads.MAX_FILE, uploads.IN_MEMORY)
 def send_file() -> tuple[Response, int]:
     """Stores a file, the request's body, for a message that names it: 201 {file, kind, mime, size, name}."""
     visitor = _visitor()

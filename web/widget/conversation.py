@@ -183,7 +183,7 @@ def _to_json(row: dict[str, Any]) -> dict[str, Any]:
         # A label such as [image] stands for what the page shows itself.
         message |= {"content": "" if row["label"] else row["content"], "files": _files(files)}
     if row["role"] != "user":
-        message |= {} if is_plain(row["content"]) else {"html": to_html(row["content"])}
+        message |= {} if is_plain(message["content"]) else {"html": to_html(message["content"])}
         message |= {"choices": offered} if (offered := row["choices"]) else {}
         message |= {"sources": links} if (links := _links(row["sources"])) else {}
     return message

@@ -1,4 +1,4 @@
-"""Files of visitors: stored first, then named by a message; given to the visitor who sent them, and to nobody else.
+"""Files of visitors: stored first, then named by a message. Files of a conversation are given to its visitor, and to nobody else.
 
 Until its message comes, a stored file is known by a text that is signed for its visitor. If no message comes, its bytes are
 deleted after a day (shared/media/files.py).
@@ -11,48 +11,27 @@ from typing import IO, Any
 
 from flask import request
 from itsdangerous import BadData
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
 
 from shared import db
 from shared.media import files
-from shared.media.download import Download, Spoilt, TooLarge
-from shared.media.names import clean
-from shared.media.storage import storage
 from shared.models import Chatbot, Conversation, Media, Message
+from web import uploads
 from web.files import FILE
 from web.request_limits import check_file
 from web.server.wsgi import BODY_FILE
 from web.signing import Serializer
+from web.uploads import FileRefused, Why
 from web.widget.ids import row_id
 from web.widget.keys import derived_keys
 from web.widget.visitor import Visitor
 
-#: Bytes of a file that a visitor sends, and those of it that are in memory.
-MAX_FILE, IN_MEMORY = 10 * 1024 * 1024, 256 * 1024
 #: Files of one message.
 MAX_FILES = 5
 #: Seconds in which the message has to follow.
 LIFE = files.GRACE * 3600 // 2
-#: What may be sent, by its bytes, and what it is then to the pipeline.
-_KINDS = {
-    "image/jpeg": "image",
-    "image/png": "image",
-    "image/webp": "image",
-    "image/gif": "image",
-    "application/pdf": "document",
-    "text/plain": "document",
-    "text/csv": "document",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "document",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "document",
-    "audio/ogg": "audio",
-    "audio/mpeg": "audio",
-    "audio/mp4": "audio",
-    "audio/wav": "audio",
-    "audio/webm": "audio",
-}
 #: Separates these signatures from every other use of CREDENTIALS_KEY.
 _PURPOSE = b"switchboard widget file 1"
-_PART = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -76,24 +55,15 @@ def take(visitor: Visitor, name: str) -> tuple[Sent, str]:
 
     Raises UnsupportedMediaType, RequestEntityTooLarge, UnprocessableEntity, BadRequest, TooManyRequests, StorageDown.
     """
-    with Download(storage().arrivals, mime=request.content_type) as download:
-        try:
-            _read_into(download)
-            download.check()
-        except TooLarge:
-            raise RequestEntityTooLarge(f"A file may have at most {MAX_FILE // 1024 // 1024} MiB.") from None
-        except Spoilt:
-            raise BadRequest("The body must be the file's bytes; it is empty.") from None
-        kind = _KINDS.get(download.mime or "")
-        if kind is None:
-            raise UnsupportedMediaType("Send a picture (JPEG, PNG, WebP, GIF), a PDF, a text, a document, a table, or a sound.")
-        customer_id = _customer_of(visitor)
-        check_file(customer_id, download.size)
-        try:
-            stored = files.store(customer_id, download)
-        except files.QuotaFull:
-            raise UnprocessableEntity("This chat takes no more files at the moment.") from None
-    sent = Sent(kind, stored.mime, stored.size, stored.sha256, clean(name))
+    source: IO[bytes] = request.environ.get(BODY_FILE) or request.stream
+    try:
+        with uploads.arriving(source, request.content_type, name) as file:
+            customer_id = _customer_of(visitor)
+            check_file(customer_id, file.size)
+            file.keep(customer_id)
+    except FileRefused as refusal:
+        raise _refusal(refusal) from None
+    sent = Sent(file.kind, file.mime, file.size, file.sha256, file.name)
     text = _signer(derived_keys(_PURPOSE)).dumps([*_whose(visitor), sent.kind, sent.mime, sent.size, sent.sha256, sent.name])
     return sent, str(text)
 
@@ -113,11 +83,15 @@ def find(visitor: Visitor, public: str) -> dict[str, Any] | None:
     return db.row(query.where(Media.id == (row_id(public) or 0), own))
 
 
-def _read_into(download: Download) -> None:
-    file: IO[bytes] | None = request.environ.get(BODY_FILE)
-    source = file or request.stream
-    while part := source.read(_PART):
-        download.write(part)
+def _refusal(refusal: FileRefused) -> HTTPException:
+    match refusal.why:
+        case Why.TOO_LARGE:
+            return RequestEntityTooLarge()
+        case Why.EMPTY:
+            return BadRequest("The body must be the file's bytes; it is empty.")
+        case Why.QUOTA:
+            return UnprocessableEntity("This chat takes no more files at the moment.")
+    return UnsupportedMediaType("Send a picture (JPEG, PNG, WebP, GIF), a PDF, a text, a document, a table, or a sound.")
 
 
 def _read(visitor: Visitor, name: str) -> Sent:

@@ -1,27 +1,28 @@
-"""What a page with the widget shows of files, which is what its visitors may send. Pure data."""
+"""Files that a visitor and a business send each other: which, and what a page with the widget shows of them. Pure data."""
 
 from __future__ import annotations
 
+from shared.channels.kinds import MediaKind
 from shared.channels.outbound_file import MEGABYTE, Way
 
-#: By their bytes.
-_TAKEN = frozenset(
-    {
-        "image/jpeg",
-        "image/png",
-        "image/webp",
-        "image/gif",
-        "application/pdf",
-        "text/plain",
-        "text/csv",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        "audio/ogg",
-        "audio/mpeg",
-        "audio/mp4",
-        "audio/wav",
-        "audio/webm",
-    }
-)
+#: Bytes of one.
+MOST = 10 * MEGABYTE
+#: What may be sent, by its bytes, and what it is then to the pipeline.
+KINDS = {
+    "image/jpeg": MediaKind.IMAGE,
+    "image/png": MediaKind.IMAGE,
+    "image/webp": MediaKind.IMAGE,
+    "image/gif": MediaKind.IMAGE,
+    "application/pdf": MediaKind.DOCUMENT,
+    "text/plain": MediaKind.DOCUMENT,
+    "text/csv": MediaKind.DOCUMENT,
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": MediaKind.DOCUMENT,
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": MediaKind.DOCUMENT,
+    "audio/ogg": MediaKind.AUDIO,
+    "audio/mpeg": MediaKind.AUDIO,
+    "audio/mp4": MediaKind.AUDIO,
+    "audio/wav": MediaKind.AUDIO,
+    "audio/webm": MediaKind.AUDIO,
+}
 
-CARRIES = (Way("file", 10 * MEGABYTE, max_caption=16_000, mimes=_TAKEN),)
+CARRIES = (Way("file", MOST, max_caption=16_000, mimes=frozenset(KINDS)),)

@@ -152,8 +152,9 @@
     grow();
     text.focus();
   });
-  composer.addEventListener("submit", () => {
+  composer.addEventListener("submit", event => {
     keep();
+    if (event.defaultPrevented) return; // it has a file (attach.js)
     setTimeout(() => { // it was sent, or not (desk.js)
       if (sent || !composer.hasAttribute("aria-busy")) return;
       sent = written();
@@ -208,7 +209,7 @@
       else take(shown()[chosen]);
     } else if (event.key === "Enter" && !event.shiftKey && !sent && matchMedia("(min-width: 901px)").matches) {
       event.preventDefault();
-      if (text.value.trim()) composer.requestSubmit();
+      if (text.value.trim() || kind() === "message" && composer.elements.file?.files.length) composer.requestSubmit();
     }
   });
 })();

@@ -1,0 +1,126 @@
+"""A person at the desk attaches a picture in a real browser: chosen, dropped, pasted, sent, and what is said where it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from scripts.local.simulator.files import content
+from shared import config, db
+from shared.models import Media
+from tests import browser as browsers
+from tests.browser import Browser
+from tests.builders import World
+from tests.integration.desk_pages import person
+from tests.integration.test_desk_browser import log_in
+from tests.integration.test_who_may_answer import conversation
+from tests.site import Site
+
+pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
+
+#: Puts a file into a drop, or what is pasted.
+_BRINGS = """
+    const [kind, target, size] = arguments;
+    const data = new DataTransfer();
+    data.items.add(new File([new Uint8Array(size)], 'dropped.png', {type: 'image/png'}));
+    const event = kind === 'paste' ? new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true})
+        : new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true});
+    document.querySelector(target).dispatchEvent(event);
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where files are kept."""
+    monkeypatch.setenv("MEDIA_FOLDER", str(tmp_path / "media"))
+    config.reset()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "price list.png"
+    path.write_bytes(content("visitor.png")[1])
+    return path
+
+
+@pytest.fixture
+def emma(browser: Browser, site: Site, world: World) -> Browser:
+    """At a conversation, with its page open."""
+    world.say()
+    world.drain()
+    browser.driver.set_window_size(1440, 900)
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{conversation()['id']}")
+    return browser
+
+
+def choose(browser: Browser, path: Path) -> None:
+    browser.driver.find_element(By.ID, "file").send_keys(str(path))
+    browser.until("!document.getElementById('attached').hidden")
+
+
+def attached(browser: Browser) -> str:
+    return " ".join(browser.texts("#attached span"))
+
+
+def test_a_chosen_picture_is_sent_with_its_caption(emma: Browser, world: World, picture: Path) -> None:
+    emma.run("window.here = true")
+    choose(emma, picture)
+    assert attached(emma).startswith("price list.png ")
+    assert emma.run("return document.activeElement.id") == "reply", "who has chosen it writes next"
+    emma.type("Our prices\n")
+    emma.until("document.querySelector('.bubble.person img.picture')?.complete")
+    assert emma.run("return window.here"), "the page stays"
+    assert emma.run("return document.getElementById('attached').hidden && !document.getElementById('reply').value")
+    world.drain()
+    [sent] = [message for message in world.messages(role="assistant") if message["kind"] == "media"]
+    assert (sent["content"], sent["status"], sent["metadata"]["author"]) == ("Our prices", "SENT", "Emma")
+    emma.type("And a text\n")
+    emma.until("document.body.textContent.includes('And a text') && document.readyState === 'complete'")
+    assert sorted(one["content"] for one in world.messages(role="assistant"))[0] == "And a text"
+
+
+def test_it_is_taken_back_and_a_note_takes_none(emma: Browser, picture: Path) -> None:
+    choose(emma, picture)
+    assert not emma.run("return document.getElementById('reply').required"), "it needs no words"
+    emma.click(By.CSS_SELECTOR, "#attached button")
+    assert emma.run("return document.getElementById('attached').hidden && document.getElementById('reply').required")
+    choose(emma, picture)
+    emma.run("document.querySelector('[name=kind][value=note]').click()")
+    assert not emma.shown("#attached")
+    assert emma.run("return document.getElementById('reply').required && document.getElementById('file').disabled")
+    emma.run("document.querySelector('[name=kind][value=message]').click()")
+    assert emma.shown("#attached"), "it is still there"
+
+
+def test_one_is_dropped_and_one_is_pasted(emma: Browser) -> None:
+    emma.run(_BRINGS, "dragover", "#bubbles", 10)
+    assert emma.run("return document.querySelector('.thread').classList.contains('is-target')")
+    emma.run(_BRINGS, "drop", "#bubbles", 10)
+    assert attached(emma).startswith("dropped.png")
+    emma.click(By.CSS_SELECTOR, "#attached button")
+    emma.run(_BRINGS, "paste", "#reply", 10)
+    assert attached(emma).startswith("dropped.png")
+
+
+def test_what_cannot_be_sent_says_so_and_loses_no_words(emma: Browser, world: World, picture: Path) -> None:
+    emma.run(_BRINGS, "drop", "#bubbles", 11 * 1024 * 1024)
+    assert attached(emma) == "dropped.png Too large: 10 MB at most"
+    emma.type("Look")
+    emma.run(_BRINGS, "drop", "#bubbles", 10)  # no picture, by its bytes
+    emma.press("Send")
+    emma.until("document.getElementById('attached').textContent.includes('This kind of file cannot be sent.')")
+    assert emma.run("return document.getElementById('reply').value") == "Look"
+    emma.click(By.CSS_SELECTOR, "#attached button")
+    choose(emma, picture)
+    emma.driver.set_network_conditions(offline=True, latency=0, throughput=0)
+    emma.press("Send")
+    emma.until("document.getElementById('attached').textContent.includes('Not sent. Try again.')")
+    emma.driver.set_network_conditions(offline=False, latency=0, throughput=-1)
+    emma.until("navigator.onLine")
+    emma.press("Send")
+    emma.until("document.querySelector('.bubble.person img.picture')?.complete")
+    assert len(db.rows(Media.select())) == 1
+    assert [message["content"] for message in world.messages(role="assistant")][1:] == ["Look"]
