@@ -51,16 +51,23 @@ class Way:
     name: str
     #: Bytes.
     most: int
-    #: UTF-16 units of the text that stands with the file; 0: none does. A longer text is a message of its own.
+    #: UTF-16 units of the text that stands with the file; 0: none does.
     max_caption: int
     #: What it is to those who talk, and its type; None: any.
     kinds: frozenset[MediaKind] | None = None
     mimes: frozenset[str] | None = None
+    #: A longer text, or any where none stands with the file, may be a message of its own. Not where a message has one id only, by
+    #: which its echo is known as our own.
+    may_split: bool = True
 
     def takes(self, kind: MediaKind, mime: str, size: int) -> bool:
         """Whether such a file can go this way."""
         is_known = (self.kinds is None or kind in self.kinds) and (self.mimes is None or _bare(mime) in self.mimes)
         return is_known and size <= self.most
+
+    def most_text(self, max_content: int) -> int:
+        """Characters of the text that may be sent with such a file, on a channel that takes texts of `max_content`."""
+        return max_content if self.may_split else self.max_caption
 
     def has_room_for(self, caption: str) -> bool:
         """Whether the text can stand with the file."""

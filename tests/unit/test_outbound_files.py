@@ -9,7 +9,6 @@ from shared.channels.outbound_file import MEGABYTE, OutboundFile, chosen_way, mo
 from shared.channels.registry import CHANNELS, UnknownChannel
 from shared.errors import PermanentRefusal
 from shared.media.kinds import mime_of
-from web.widget import files
 
 IMAGE, VOICE, AUDIO, VIDEO, DOCUMENT, STICKER = MediaKind
 
@@ -86,9 +85,11 @@ def test_a_text_that_does_not_fit_is_refused_and_not_lost() -> None:
         chosen_way("whatsapp_cloud", OutboundFile(VOICE, "audio/ogg", "a.ogg", b"x"), "Listen!")
 
 
-def test_the_widget_takes_what_its_visitors_may_send() -> None:
-    [way] = ways_of("widget")
-    assert (way.mimes, way.most) == (frozenset(files._KINDS), files.MAX_FILE)
+@pytest.mark.parametrize(("channel", "characters"), [("whatsapp_qr", 1_024), ("whatsapp_cloud", 4_096), ("telegram", 4_096)])
+def test_how_much_text_a_file_may_have(channel: str, characters: int) -> None:
+    way = way_for(channel, IMAGE, "image/png", 1)
+    assert way
+    assert way.most_text(CHANNELS[channel].max_content) == characters
 
 
 def test_the_bytes_of_a_file_are_in_no_log() -> None:

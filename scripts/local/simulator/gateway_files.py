@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from typing import Any
 
 from scripts.local.simulator.forms import Upload, decoded
@@ -39,6 +40,8 @@ def waha(path: str, sent: dict[str, Any]) -> tuple[dict[str, Any], str]:
         return {}, "file.data must be a base64 string"
     if "/" not in mime or not mime.startswith(begins):
         return {}, f"file.mimetype must be a type like {begins or 'application/'}…"
+    if kind in ("voice", "video") and not (isinstance(sent.get("convert"), bool) and file.get("filename")):
+        return {}, "convert must be a boolean, and file.filename a string"
     if kind == "voice" and (caption or ("opus" not in mime and not sent.get("convert"))):
         return {}, "a voice message has no caption, and must be OPUS or converted"
     if len(caption) > _CAPTION:
@@ -61,7 +64,9 @@ def evolution(path: str, sent: dict[str, Any]) -> tuple[dict[str, Any], str]:
         return {}, "For base64 the file name must be informed."
     if len(sent.get("caption", "")) > _CAPTION:
         return {}, "the caption does not meet the schema"
-    return Upload(sent.get("fileName", ""), sent.get("mimetype", ""), content).shown(kind, sent.get("caption", "")), ""
+    name = sent.get("fileName") or {"image": "image.jpg", "video": "video.mp4"}.get(kind, "")
+    mime = mimetypes.guess_type(name)[0] or "false"  # as its name says, whatever `mimetype` does
+    return Upload(name, mime, content).shown(kind, sent.get("caption", "")), ""
 
 
 def message_of(shown: dict[str, Any]) -> tuple[str, dict[str, Any]]:

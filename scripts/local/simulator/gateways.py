@@ -60,7 +60,8 @@ def waha(request: Request) -> Reply:
         return Reply(422, {"error": problem, "session": session, "status": "STOPPED", "expected": ["WORKING"]}, key=chat)
     if wrong or not chat or not (text or file):
         return Reply(400, {"message": wrong or "chatId and text are required", "statusCode": 400})
-    identity = f"true_{chat}_{sent.get('id') or f'3EB0{next(_numbers):016X}'}"
+    own_id = None if file else sent.get("id")  # of texts only
+    identity = f"true_{chat}_{own_id or f'3EB0{next(_numbers):016X}'}"
     about = {"from": "1@c.us", "fromMe": True, "to": chat, "body": text, "ack": 1, "ackName": "SERVER"}
     body = {"id": identity, "timestamp": int(time.time()), "hasMedia": file is not None, **about}
     return Reply(201, body, accepted=True, key=chat, text=text, answered_id=identity, sender=session, file=file)

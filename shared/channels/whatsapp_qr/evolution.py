@@ -32,7 +32,7 @@ from shared.channels.whatsapp_qr.gateway import (
     show,
 )
 from shared.channels.whatsapp_qr.ids import message_id_in, own_id
-from shared.channels.whatsapp_qr.uploads import CONTENT, post_with
+from shared.channels.whatsapp_qr.uploads import CONTENT, post_with, with_ending
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
 from shared.http import Response
@@ -158,7 +158,9 @@ def send_file(session: str, api_key: str, chat_id: str, file: OutboundFile, mess
     if way.name == "voice":
         method, body = "sendWhatsAppAudio", {"number": number, "encoding": not file.is_opus, "audio": CONTENT}
     else:
-        about = {"mediatype": way.name, "mimetype": file.bare_mime, "fileName": file.filename, "caption": caption}
+        # A picture becomes a JPEG there. The name decides the type, and what has no known ending would have none.
+        name = {"fileName": with_ending(file)} if way.name == "document" else {}
+        about = {"mediatype": way.name, "mimetype": file.bare_mime, **name, **({"caption": caption} if caption else {})}
         method, body = "sendMedia", {"number": number, **about, "media": CONTENT}
     path, headers = f"/message/{method}/{quote(session, safe='')}", _headers(api_key)
     return _send(lambda own: post_with(path, {**own, **body}, file, headers), message_id)

@@ -15,8 +15,8 @@ _MOST = 16 * MEGABYTE
 _SOUNDS = frozenset({"audio/ogg", "audio/mpeg", "audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm"})
 
 CARRIES = (
-    Way("image", _MOST, CAPTION, frozenset({MediaKind.IMAGE}), frozenset({"image/jpeg", "image/png"})),
-    Way("video", _MOST, CAPTION, frozenset({MediaKind.VIDEO}), frozenset({"video/mp4", "video/3gpp"})),
-    Way("voice", _MOST, 0, frozenset({MediaKind.VOICE}), _SOUNDS),
-    Way("document", _MOST, CAPTION),
+    Way("image", _MOST, CAPTION, frozenset({MediaKind.IMAGE}), frozenset({"image/jpeg", "image/png"}), may_split=False),
+    Way("video", _MOST, CAPTION, frozenset({MediaKind.VIDEO}), frozenset({"video/mp4", "video/3gpp"}), may_split=False),
+    Way("voice", _MOST, 0, frozenset({MediaKind.VOICE}), _SOUNDS, may_split=False),
+    Way("document", _MOST, CAPTION, may_split=False),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mimetypes
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,12 @@ def post_with(path: str, body: Mapping[str, Any], file: OutboundFile, headers: M
     """POSTs a body to the gateway, with the file's content in it. Raises what shared.http raises."""
     data = with_content(body, file.content)
     return call_post_encoded(path, data, headers, seconds_for(len(data)))
+
+
+def with_ending(file: OutboundFile) -> str:
+    """The file's name, with an ending that says its type."""
+    is_known = mimetypes.guess_type(file.filename)[0] is not None
+    return file.filename if is_known else file.filename + (mimetypes.guess_extension(file.bare_mime) or ".bin")
 
 
 def with_content(body: Mapping[str, Any], content: bytes) -> bytes:

@@ -100,19 +100,22 @@ _SENDS = {"image": "/api/sendImage", "video": "/api/sendVideo", "voice": "/api/s
 
 
 def send_file(session: str, api_key: str, chat_id: str, file: OutboundFile, message_id: int, caption: str = "", /) -> str:
-    """POST /api/sendImage, sendVideo, sendVoice or sendFile. A voice note that is no Opus is converted there."""
+    """POST /api/sendImage, sendVideo, sendVoice or sendFile. A voice note that is no Opus is converted there.
+
+    These are not documented to take an id of ours, as sendText is: so the one in the answer counts. Echoes say `source: api`.
+    """
     way = chosen_way("whatsapp_qr", file, caption)
     body: dict[str, Any] = {**_chat(session, chat_id), "id": own_id(message_id)}
     if caption:
         body["caption"] = caption
-    if way.name == "voice":
-        body["convert"] = not file.is_opus
+    if way.name in ("voice", "video"):
+        body["convert"] = way.name == "voice" and not file.is_opus
     mime = "audio/ogg; codecs=opus" if file.is_opus else file.bare_mime
     body["file"] = {"mimetype": mime, "data": CONTENT, "filename": file.filename}
     answer = post_with(_SENDS[way.name], body, file, _headers(api_key))
     if not answer.ok:
         raise classify_error(answer)
-    return bare_id(message_id_in(answer.json()) or own_id(message_id))
+    return bare_id(message_id_in(answer.json()))
 
 
 def _chat(session: str, chat_id: str) -> dict[str, str]:
