@@ -15,7 +15,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from shared.channels import checks, connecting
 from shared.channels.checks import ProviderRefused, Step
 from shared.channels.health import ChannelAccount
-from shared.channels.registry import CHANNELS
+from shared.channels.registry import CHANNELS, UnknownChannel
 from shared.channels.whatsapp_qr import connect as qr
 from shared.config import settings
 from web.audited import audited
@@ -34,15 +34,18 @@ def connect(customer_id: int, channel: str, chatbot_id: int, given: Mapping[str,
     dialect. Raises InvalidPayload, ProviderRefused, OutsideFailure, ServiceUnavailable."""
     note, secret = noting(channel, chatbot_id), given.get("secret", "")
     with asking(customer_id, channel):
-        if CHANNELS[channel].account_noun == "session":
-            if not site():
-                raise ProviderRefused("no_address", "PUBLIC_URL is not set")
-            connecting.own_qr(chatbot_id, given.get("dialect", ""), site(), note)
-        elif CHANNELS[channel].account_noun == "bot":
-            address = site() if site().startswith("https://") else ""
-            connecting.connect_telegram(chatbot_id, secret, address, note)
-        else:
-            connecting.own_cloud(chatbot_id, given.get("name", ""), secret, given.get("waba_id", ""), note)
+        match channel:
+            case "whatsapp_cloud":
+                connecting.own_cloud(chatbot_id, given.get("name", ""), secret, given.get("waba_id", ""), note)
+            case "whatsapp_qr":
+                if not site():
+                    raise ProviderRefused("no_address", "PUBLIC_URL is not set")
+                connecting.own_qr(chatbot_id, given.get("dialect", ""), site(), note)
+            case "telegram":
+                address = site() if site().startswith("https://") else ""
+                connecting.connect_telegram(chatbot_id, secret, address, note)
+            case _:
+                raise UnknownChannel(f"nobody can prove here whose account of {channel} it is")
 
 
 def noting(channel: str, chatbot_id: int) -> connecting.Note:

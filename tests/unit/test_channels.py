@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from shared.channels.whatsapp_qr.dialects import DIALECTS
 from shared.errors import OutcomeUnknown, PermanentError, PermanentRefusal, Snooze
 from shared.http import Response
 from shared.queues import MODULES, Queue
+from web.connecting import connect
 from web.hooks import hook_modules
 
 every_channel = pytest.mark.parametrize("one", CHANNELS.values(), ids=list(CHANNELS))
@@ -63,6 +65,12 @@ def test_an_unknown_channel_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(UnknownChannel, match="ai-processing sends for no channel"):
         channel_of(Queue.AI)
     assert issubclass(UnknownChannel, PermanentError)
+
+
+def test_a_channel_that_nobody_taught_to_connect_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHANNELS, "pigeon", replace(CHANNELS["telegram"], name="pigeon", account_noun="number"))
+    with pytest.raises(UnknownChannel, match="nobody can prove here whose account of pigeon it is"):
+        connect(1, "pigeon", 1, {"name": "777", "secret": "token"})
 
 
 def _texts(node: ast.AST) -> set[Any]:
