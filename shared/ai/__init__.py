@@ -4,6 +4,7 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
     brakes.py       when the bot is silent, because the other side seems to be a bot
     search.py       the items that a question finds, by meaning as well as by words; embeddings.py, embedding_calls.py,
                     local_model.py: how texts become vectors; vectors.py: their arithmetic
+    context.py      what the claim of a question has read for its answer
     prompt.py       the messages that the model is asked with: instructions, the items that were found, the conversation;
                     shorter ones for a model whose context is too small
     attachments.py  what came with the messages: the text of documents, and pictures
@@ -15,7 +16,8 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
     failures.py     how that fails, and whether another provider may answer
     refusals.py     what a provider's refusal means, in any vendor's format (wordings.py: its words; waits.py: until when)
     completion.py   how an answer is read; native.py: in vendors' own forms; answer_text.py: the words of it that are for the
-                    customer; calls.py: the tool that it calls
+                    customer, and roles.py: what stands around its turn; calls.py: the tool that it calls, named_calls.py: in
+                    a form of the model's own
     stream.py       the same while it comes; events.py: the wire's JSON; pieces.py: texts and calls of it, put together;
                     visible_text.py: what may be shown
     reply.py        what becomes of a question; tools.py: what a model may do instead of answering; citations.py: its sources, and

@@ -2,5 +2,5 @@
 
 What belongs here: looking names up, and remembering what was found.
 What does not: which addresses may be called (shared/http), how they are connected to.
-It may import: telemetry. Used by db, broker, http and people.
+It may import: telemetry. Used by db, broker, http, people and teaching.
 """

@@ -14,7 +14,7 @@ What belongs here: what is true of any call to any service, and nothing of any o
 What does not: what a service means by its answers (shared/channels, shared/ai, workers/webhooks.py).
 
 It may import: the vocabulary and dns, but reads no settings: a caller says what its call needs. Used by whatever calls somebody
-outside; of web only urls.py, for the desk's checks of channels call by shared/channels.
+outside. web uses urls.py alone: what it has checked at providers, shared/channels calls.
 """
 
 from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, number_of, post

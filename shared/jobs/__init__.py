@@ -5,6 +5,6 @@ letters, the sweep and the pruning of job records, worker processes, their super
 knows jobs, and neither chats nor webhooks: what a failed job writes to a message or an event comes from its stage, as SQL
 beside it.
 What does not: messages, channels, endpoints, HTTP.
-It may import: the vocabulary, models, db, broker, telemetry. Used by ai, budgets, channels, webhooks, operations, workers,
-web and scripts.
+It may import: the vocabulary, models, db, broker, telemetry. Used by ai, budgets, channels, webhooks, privacy, operations,
+workers, web and scripts.
 """

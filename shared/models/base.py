@@ -9,7 +9,8 @@ from shared.db import proxy
 
 
 class Base(Model):
-    """All tables live in one database, bound when a process first needs it."""
+    """All tables live in one database, bound when a process first needs it. A table without an `id` says `id = None`: peewee
+    leaves the column out, which its types do not know."""
 
     id = BigAutoField()
 

@@ -13,5 +13,6 @@ What belongs here: the rules and the verbs that the API and the commands share: 
     gaps.py        questions without a good answer: grouped, answered, dismissed; askers.py: whose words they are
 What does not: how documents become items (shared/knowledge), search and prompts (shared/ai), routes and arguments (web/api,
 scripts/commands).
-It may import: the vocabulary, db, dns, http, models. Used by ai, budgets, knowledge, web, scripts and workers.
+It may import: the vocabulary, db, dns, http, models. Used by ai, budgets, knowledge, privacy, web, scripts and
+workers.
 """
