@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
-from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
 from tests.builders import World
-from tests.pipeline.test_workers import idle
+from tests.pipeline.processes import idle, running
 from tests.waiting import until
 
 USERS, EACH = 100, 3
@@ -29,24 +27,19 @@ def test_a_revoked_token_costs_no_reply(world: World, root: Path, simulator: Sim
     world.endpoint(world.customer)
     db.rows("update webhook_endpoint set events = '{channel.down,channel.up}'")
     simulator.faults([{"kind": "graph", "fault": "revoked", "token": "Bearer token"}])
-    environment = {**os.environ, "JOB_LEASE_SECONDS": "10", "SWEEP_INTERVAL_SECONDS": "1", "WORKER_PROCESSES": "1"}
-    manager = ProcessManager(root / "Procfile", env=environment, cwd=root, names=["worker"])
     for number in range(EACH):
         for user in range(USERS):
             world.say(f"When do you ship? {number}", channel="whatsapp_cloud", user=f"49{user:08}")
-    manager.start()
-    try:
+    with running("worker", JOB_LEASE_SECONDS="10", SWEEP_INTERVAL_SECONDS="1") as processes:
         until(
             lambda: db.scalar("select count(*) from job where waits_for is not null and closed_at is null") == USERS, seconds=120
         )
-        manager.kill("worker")
+        processes.kill("worker")
         until(lambda: len(world.messages(role="assistant")) == USERS * EACH)
         assert simulator.counts()["graph"]["requests"] <= 3
         assert simulator.counts()["graph"]["accepted"] == 0
         replace_token(world, root)
         until(idle)
-    finally:
-        manager.stop()
     assert Counter(m["status"] for m in world.messages(role="assistant")) == {"SENT": USERS * EACH}
     sent = [(row["key"], int(row["callback_data"].removeprefix("msg_"))) for row in simulator.record("graph") if row["accepted"]]
     assert len(sent) == len(set(sent)) == USERS * EACH, "none twice"

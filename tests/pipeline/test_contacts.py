@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.channels import contacts
 from shared.channels.whatsapp_qr import lids
 from tests.builders import World
-from tests.pipeline.test_workers import idle
+from tests.pipeline.processes import idle, running
 from tests.waiting import until
 
 #: Persons, each with two names and a conversation for each, and the messages that they write; a third comes under both names.
@@ -34,15 +31,11 @@ class Said(NamedTuple):
 
 
 @pytest.fixture
-def two_workers(environment: dict[str, str], root: Path) -> Iterator[None]:
+def two_workers(environment: dict[str, str]) -> Iterator[None]:
     """Every stage in two processes with four threads each, as on two machines."""
-    env = {**os.environ, "WORKER_THREADS": "4", "SWEEP_INTERVAL_SECONDS": "1"}
-    managers = [ProcessManager(root / "Procfile", env=env, cwd=root, names=["worker"]) for _ in range(2)]
-    for manager in managers:
-        manager.start()
-    yield
-    for manager in managers:
-        manager.stop()
+    small = {"WORKER_THREADS": "4", "SWEEP_INTERVAL_SECONDS": "1"}
+    with running("worker", **small), running("worker", **small):
+        yield
 
 
 def names_of(person: int) -> tuple[str, str]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from scripts.local.ports import free_port
-from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared.broker.redis_broker import get_broker
 from shared.jobs import operator
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
-from tests.pipeline.test_widget_page import answers
+from tests.pipeline.processes import front_door
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
@@ -27,18 +24,11 @@ REFUSED = {"kind": "graph", "fault": "status", "status": 400, "times": 1}
 
 
 @pytest.fixture
-def dashboard(world: World, root: Path) -> Iterator[str]:
-    """The dashboard's address, with its login, and the stages of a WhatsApp message behind it."""
-    port = free_port()
+def dashboard(world: World) -> Iterator[str]:
+    """The dashboard's address, with its login, and the workers behind it."""
     login = {"DASHBOARD_USER": "operator", "DASHBOARD_PASSWORD": "secret"}
-    names = ["web", "incoming", "ai", "outgoing", "whatsapp_cloud"]
-    manager = ProcessManager(root / "Procfile", env={**os.environ, **login, "PORT": str(port)}, cwd=root, names=names)
-    manager.start()
-    try:
-        until(lambda: answers(f"http://127.0.0.1:{port}/healthz"))
-        yield f"http://operator:secret@127.0.0.1:{port}/dashboard"
-    finally:
-        manager.stop()
+    with front_door("worker", **login) as (url, _):
+        yield f"{url.replace('://', '://operator:secret@')}/dashboard"
 
 
 @pytest.fixture

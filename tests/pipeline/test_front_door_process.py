@@ -4,50 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 import requests
 
-from scripts.local.ports import free_port
-from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from scripts.local.simulator.hooks import signed_by_meta
-from shared import queues
 from tests.builders import World
 from tests.integration.front_door import change, webhook, written
-from tests.pipeline.test_workers import idle
+from tests.pipeline.processes import front_door, idle, status
 from tests.waiting import until
 
 SECRET, METRICS = "app-secret-2", "metrics-token-2"
 
 
 @pytest.fixture
-def url(environment: dict[str, str], root: Path) -> Iterator[str]:
-    """Web and workers."""
-    port = free_port(0)
-    chosen = {**os.environ, "PORT": str(port), "WHATSAPP_APP_SECRET": SECRET, "WEB_HOST": "127.0.0.1", "WEB_PROCESSES": "2"}
-    chosen["METRICS_TOKEN"] = METRICS
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", *queues.MESSAGE_PROCESSES, "maintenance"])
-    manager.start()
-    url = f"http://127.0.0.1:{port}"
-    until(lambda: status(f"{url}/readyz") == 200)
-    yield url
-    manager.stop()
-
-
-def status(url: str) -> int:
-    """Of an answer; 0 if there is none."""
-    try:
-        return requests.get(url, timeout=10).status_code
-    except (requests.ConnectionError, requests.Timeout):
-        return 0
+def url(environment: dict[str, str]) -> Iterator[str]:
+    """Web, and the stages of a WhatsApp message."""
+    chosen = {"WHATSAPP_APP_SECRET": SECRET, "METRICS_TOKEN": METRICS, "WEB_PROCESSES": "2"}
+    with front_door("incoming", "ai", "outgoing", "whatsapp_cloud", **chosen) as (address, _):
+        yield address
 
 
 def test_a_message_goes_from_the_hook_to_whatsapp(world: World, url: str, simulator: Simulator) -> None:
@@ -62,17 +43,11 @@ def test_a_message_goes_from_the_hook_to_whatsapp(world: World, url: str, simula
     until(lambda: 'switchboard_attempts_total{outcome="completed",queue="ai-processing"} 1.0' in _text(f"{url}/metrics"))
 
 
-def test_clients_that_drip_keep_no_thread(world: World, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEB_THREADS", "1")
-    port = free_port(0)
-    chosen = {**os.environ, "PORT": str(port), "WEB_HOST": "127.0.0.1", "WIDGET_MAX_STREAMS": "1"}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web"])
-    manager.start()
-    url = f"http://127.0.0.1:{port}/healthz"
-    try:
-        until(lambda: status(url) == 200)
+def test_clients_that_drip_keep_no_thread(world: World) -> None:
+    with front_door(WEB_THREADS="1", WIDGET_MAX_STREAMS="1") as (address, _):
+        url = f"{address}/healthz"
         drips = [
-            _dripping(port, head)
+            _dripping(_port_of(address), head)
             for head in (b"GET /healthz HTTP/1.1\r\nX-a: ", b"POST /webhooks/whatsapp/cloud HTTP/1.1\r\n") * 2
         ]
         ended = threading.Event()
@@ -81,26 +56,21 @@ def test_clients_that_drip_keep_no_thread(world: World, root: Path, monkeypatch:
         answers = [requests.get(url, timeout=60).status_code for _ in range(5)]
         assert answers == [200] * 5, "and stays so"
         ended.set()
-    finally:
-        manager.stop()
 
 
-def test_a_quick_stop_ends_an_idle_process_as_a_slow_one_does(environment: dict[str, str], root: Path) -> None:
+def test_a_quick_stop_ends_an_idle_process_as_a_slow_one_does(environment: dict[str, str]) -> None:
     """At SIGINT gunicorn's master sends its workers SIGQUIT, which they took and went on, to be killed 20 s later."""
-    port = free_port(0)
-    chosen = {**os.environ, "PORT": str(port), "WEB_HOST": "127.0.0.1", "WEB_PROCESSES": "1"}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web"])
-    manager.start()
-    try:
-        until(lambda: status(f"http://127.0.0.1:{port}/healthz") == 200)
-        [worker] = psutil.Process(manager.pids("web")[0]).children()
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as idle_client:
+    with front_door(ready_at="/healthz", WEB_PROCESSES="1") as (address, processes):
+        [worker] = psutil.Process(processes.pids("web")[0]).children()
+        with socket.create_connection(("127.0.0.1", _port_of(address)), timeout=60) as idle_client:
             idle_client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert idle_client.recv(100).startswith(b"HTTP/1.1 200")
             worker.send_signal(signal.SIGQUIT)
             worker.wait(60)
-    finally:
-        manager.stop()
+
+
+def _port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def _dripping(port: int, head: bytes) -> socket.socket:

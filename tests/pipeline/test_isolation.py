@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +12,7 @@ from shared import db
 from shared.http.bulkhead import MAX_SLOTS
 from shared.queue_service import enqueue_webhook_delivery
 from tests.builders import World, times_claimed
+from tests.pipeline.processes import running
 from tests.waiting import until
 
 THREADS = 2
@@ -23,13 +22,11 @@ EVENTS = 60
 
 
 @pytest.fixture
-def webhooks(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
+def webhooks(environment: dict[str, str]) -> Iterator[ProcessManager]:
     """The webhooks' process, with few threads, and patient."""
-    chosen = {**os.environ, "WEBHOOKS_THREADS": str(THREADS), "HTTP_TIMEOUT_SECONDS": "100"}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["webhooks"])
-    manager.start()
-    yield manager
-    manager.stop(timeout=1)  # calls hang
+    few_and_patient = {"WEBHOOKS_THREADS": str(THREADS), "HTTP_TIMEOUT_SECONDS": "100"}
+    with running("webhooks", stop_within=1, **few_and_patient) as processes:  # calls hang
+        yield processes
 
 
 def test_hanging_endpoints_do_not_hold_up_the_others(world: World, webhooks: ProcessManager, simulator: Simulator) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -15,20 +13,17 @@ from shared import db
 from shared.knowledge import sources
 from shared.knowledge.sources import Sitemap
 from tests.builders import World
-from tests.pipeline.test_workers import idle
+from tests.pipeline.processes import idle, running
 from tests.waiting import until
 
 PAGES, BROKEN = 200, {"13": 500, "57": "redirect", "111": 404}
 
 
 @pytest.fixture
-def knowledge(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
+def knowledge(environment: dict[str, str]) -> Iterator[ProcessManager]:
     """The process type, and the housekeeping; a lease is short, so that a kill is noticed soon."""
-    chosen = {**os.environ, "JOB_LEASE_SECONDS": "10", "SWEEP_INTERVAL_SECONDS": "1"}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["knowledge", "maintenance"])
-    manager.start()
-    yield manager
-    manager.stop()
+    with running("knowledge", "maintenance", JOB_LEASE_SECONDS="10", SWEEP_INTERVAL_SECONDS="1") as processes:
+        yield processes
 
 
 def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(

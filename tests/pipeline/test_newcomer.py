@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,23 +11,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from scripts.local.ports import free_port
-from scripts.local.processes import ProcessManager
 from tests.builders import World
-from tests.pipeline.test_front_door_process import status
+from tests.pipeline.processes import front_door
 from tests.waiting import until
 
 
 @pytest.fixture
-def url(environment: dict[str, str], root: Path) -> Iterator[str]:
+def url(environment: dict[str, str]) -> Iterator[str]:
     """The front door of a small system."""
-    port = free_port(0)
-    chosen = {**os.environ, "PORT": str(port), "WEB_HOST": "127.0.0.1"}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", "worker"])
-    manager.start()
-    until(lambda: status(f"http://127.0.0.1:{port}/readyz") == 200)
-    yield f"http://127.0.0.1:{port}"
-    manager.stop()
+    with front_door("worker") as (address, _):
+        yield address
 
 
 def typed(command: str, *arguments: str) -> str:

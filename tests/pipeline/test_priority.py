@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +10,7 @@ from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
 from tests.builders import World
+from tests.pipeline.processes import running
 from tests.waiting import until
 
 EACH = 40
@@ -22,14 +21,11 @@ BEGUN = "select priority from job where queue = 'ai-processing' order by started
 
 
 @pytest.fixture
-def processes(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
+def processes(environment: dict[str, str]) -> Iterator[ProcessManager]:
     """The first two stages; the AI has two threads and is not there yet."""
-    chosen = {**os.environ, "AI_THREADS": "2"}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["incoming", "ai"])
-    manager.start()
-    manager.stop_one("ai")
-    yield manager
-    manager.stop()
+    with running("incoming", "ai", AI_THREADS="2") as manager:
+        manager.stop_one("ai")
+        yield manager
 
 
 def test_premium_goes_first_and_basic_is_not_starved(world: World, processes: ProcessManager, simulator: Simulator) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import redis
 
-from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.models import WebhookEndpoint
 from tests.builders import World
+from tests.pipeline.processes import running
 from tests.waiting import until
 
 #: Words of a message, of a customer's URL, and of a provider that repeats what it was asked.
@@ -77,7 +77,7 @@ def everything_in_redis() -> str:
 
 
 def test_no_failure_tells_what_customers_said(
-    world: World, simulator: Simulator, outside: tuple[str, Any], environment: dict[str, str], root: Path
+    world: World, simulator: Simulator, outside: tuple[str, Any], environment: dict[str, str]
 ) -> None:
     address, seen = outside
     for url in (f"http://{address}", "http://127.0.0.1:1", "https://nobody.invalid", f"https://{address}"):
@@ -93,19 +93,9 @@ def test_no_failure_tells_what_customers_said(
         world.say("PERSONALWORDS my iban is DE89", channel=channel, user=user)
     db.rows("update job set payload = '{\"nonsense\": 1}' where id = (select max(id) from job)")
     lines: list[str] = []
-    manager = ProcessManager(
-        root / "Procfile",
-        env={**os.environ, "SENTRY_DSN": f"http://public@{address}/1"},
-        cwd=root,
-        names=["worker"],
-        on_line=lambda _name, line: lines.append(line),
-    )
-    manager.start()
-    try:
+    with running("worker", on_line=lambda _name, line: lines.append(line), SENTRY_DSN=f"http://public@{address}/1"):
         until(lambda: db.scalar("select count(*) > 12 and bool_and(closed_at is not null) from job"))
         until(lambda: seen.events)
-    finally:
-        manager.stop()
 
     errors = str(db.rows("select last_error, last_traceback from job"))
     for place, text in (

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
-from shared import queues
 from shared.queues import Queue
 from tests.builders import World, times_claimed
-from tests.pipeline.test_workers import idle
+from tests.pipeline.processes import idle, running
 from tests.waiting import until
 from tests.windows import fullest
 
 
 @pytest.fixture
-def limited(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
-    """All stages, two processes of the limited ones: numbers send 10 in a second, the AI is asked 20 times."""
-    chosen = {**os.environ, "RATE_LIMIT_WHATSAPP_NUMBER": "10/1s", "RATE_LIMIT_AI_PROCESSING": "20/1s"}
-    names = [*queues.MESSAGE_PROCESSES, "maintenance", "scheduler"]
-    chosen |= {"AI_PROCESSES": "2", "WHATSAPP_CLOUD_PROCESSES": "2"}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=names)
-    manager.start()
-    yield manager
-    manager.stop()
+def limited(environment: dict[str, str]) -> Iterator[ProcessManager]:
+    """The stages of a WhatsApp message, two processes of the limited ones: a number sends 10 a second, the AI gets 20."""
+    limits = {"RATE_LIMIT_WHATSAPP_NUMBER": "10/1s", "RATE_LIMIT_AI_PROCESSING": "20/1s"}
+    sizes = {"AI_PROCESSES": "2", "WHATSAPP_CLOUD_PROCESSES": "2"}
+    with running("incoming", "ai", "outgoing", "whatsapp_cloud", "maintenance", **limits, **sizes) as processes:
+        yield processes
 
 
 def test_the_outside_world_never_sees_more_than_the_limit(world: World, limited: ProcessManager, simulator: Simulator) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,20 +12,18 @@ from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.queue_service import enqueue_webhook_delivery
 from tests.builders import World
+from tests.pipeline.processes import running
 from tests.waiting import until
 
 EVENTS = 10
 
 
 @pytest.fixture
-def workers(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
+def workers(environment: dict[str, str]) -> Iterator[ProcessManager]:
     """What delivers, and the housekeeping; the schedule is one of seconds, longer than the receiver is down."""
     chosen = {"WEBHOOK_REDELIVERY_SCHEDULE": "2s " * 20, "SWEEP_INTERVAL_SECONDS": "1", "JOB_LEASE_SECONDS": "10"}
-    names = ["webhooks", "maintenance"]
-    manager = ProcessManager(root / "Procfile", env={**os.environ, **chosen}, cwd=root, names=names)
-    manager.start()
-    yield manager
-    manager.stop()
+    with running("webhooks", "maintenance", **chosen) as processes:
+        yield processes
 
 
 def count(condition: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import time
@@ -15,12 +14,12 @@ import redis
 import requests
 
 from scripts.local.ports import free_port
-from scripts.local.processes import ProcessManager, parse_procfile
+from scripts.local.processes import parse_procfile
 from scripts.local.programs import redis_server
 from shared import config
 from shared.broker import redis_broker
 from tests.builders import World
-from tests.pipeline.test_workers import idle
+from tests.pipeline.processes import front_door, idle
 from tests.tls import TlsProxy, self_signed
 from tests.waiting import until
 
@@ -62,7 +61,6 @@ def processes(
     environment: dict[str, str], plan: tuple[str, redis.Redis], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
     """The processes of the Procfile but for those of a channel that is not used; yields the front door's URL."""
-    port = free_port(0)
     monkeypatch.setenv("REDIS_URL", plan[0])
     monkeypatch.setenv("REDIS_TLS_VERIFY", "false")
     config.reset()
@@ -70,13 +68,10 @@ def processes(
     names = [
         name
         for name in parse_procfile((root / "Procfile").read_text(encoding="utf-8"))
-        if name not in ("release", "worker", "telegram")
+        if name not in ("release", "worker", "web", "telegram")
     ]
-    env = {**os.environ, "PORT": str(port), "WEB_HOST": "127.0.0.1"}
-    manager = ProcessManager(root / "Procfile", env=env, cwd=root, names=names)
-    manager.start()
-    yield f"http://127.0.0.1:{port}"
-    manager.stop()
+    with front_door(*names, ready_at="/healthz") as (url, manager):
+        yield url
     assert not any(manager.restarts().values()), "they wait"
 
 

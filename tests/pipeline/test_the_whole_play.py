@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
 import threading
 import time
 from collections import Counter
@@ -20,8 +19,6 @@ import pytest
 import requests
 from selenium.webdriver import ActionChains, Keys
 
-from scripts.local.ports import free_port
-from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from scripts.local.simulator.hooks import signed_by_meta
 from shared import db
@@ -37,9 +34,9 @@ from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, person
 from tests.integration.front_door import change, webhook, written
 from tests.integration.test_honesty import PERSON
-from tests.pipeline.test_front_door_process import SECRET, status
+from tests.pipeline.processes import front_door, idle
+from tests.pipeline.test_front_door_process import SECRET
 from tests.pipeline.test_widget_page import LAUNCHER, NEWEST, Quiet, say
-from tests.pipeline.test_workers import idle
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
@@ -83,23 +80,15 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def url(world: World, root: Path, simulator: Simulator) -> Iterator[str]:
+def url(world: World, simulator: Simulator) -> Iterator[str]:
     """Web and workers, to whom messages come that will fail; what is given up is so after the first attempts."""
-    port = free_port(0)
     simulator.faults([REVOKED, DOWN])
     break_jobs(world)
     refuse_events(world)
     more = {"WHATSAPP_APP_SECRET": SECRET, "WEBHOOK_REDELIVERY_SCHEDULE": "", "SWEEP_INTERVAL_SECONDS": "1"}
-    chosen = {**os.environ, "PORT": str(port), "WEB_HOST": "127.0.0.1", **more}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", "worker"])
-    manager.start()
-    try:
-        url = f"http://127.0.0.1:{port}"
-        until(lambda: status(f"{url}/readyz") == 200)
+    with front_door("worker", **more) as (url, _):
         write_by_whatsapp(world, url)
         yield url
-    finally:
-        manager.stop()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -15,13 +14,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from scripts.local.ports import free_port
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
+from tests.pipeline.processes import front_door, status
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
@@ -43,32 +42,17 @@ class Site:
 
 
 @contextmanager
-def serving(world: World, root: Path, **settings: str) -> Iterator[Site]:
-    """Web, incoming, media, ai and outgoing, as the Procfile starts them, under these settings."""
-    port = free_port()
-    chosen = {**os.environ, "PORT": str(port), **settings}
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["web", "incoming", "media", "ai", "outgoing"])
-    manager.start()
-    try:
-        key = db.scalar("update chatbot set name = 'Emma' where id = %s returning public_key", [world.chatbot])
-        site = Site(f"http://127.0.0.1:{port}", manager, str(key))
-        until(lambda: answers(site.page))
-        yield site
-    finally:
-        manager.stop()
+def serving(world: World, **settings: str) -> Iterator[Site]:
+    """The front door of a small system, under these settings."""
+    key = db.scalar("update chatbot set name = 'Emma' where id = %s returning public_key", [world.chatbot])
+    with front_door("worker", **settings) as (url, processes):
+        yield Site(url, processes, str(key))
 
 
 @pytest.fixture
-def site(world: World, root: Path) -> Iterator[Site]:
-    with serving(world, root) as running:
+def site(world: World) -> Iterator[Site]:
+    with serving(world) as running:
         yield running
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=10).ok
-    except requests.RequestException:
-        return False
 
 
 @pytest.fixture
@@ -202,14 +186,14 @@ def test_the_page_stays_live_when_the_web_process_is_replaced(browser: Browser, 
     before = set(site.manager.pids("web"))
     site.manager.terminate("web")
     until(lambda: not before & set(site.manager.pids("web")))
-    until(lambda: answers(site.page))
+    until(lambda: status(site.page) == 200)
     say(browser, "Can I return it?")
     browser.until(f"{NEWEST}.includes('thirty days')")
     assert not browser.shown(".failed")
 
 
-def test_a_page_without_a_stream_polls(browser: Browser, world: World, root: Path) -> None:
-    with serving(world, root, WIDGET_MAX_STREAMS="1") as site:
+def test_a_page_without_a_stream_polls(browser: Browser, world: World) -> None:
+    with serving(world, WIDGET_MAX_STREAMS="1") as site:
         api = f"{site.url}/api/v1/chatbots/{site.key}"
         token = requests.post(f"{api}/sessions", timeout=60).json()["token"]
         bearer = {"Authorization": f"Bearer {token}"}

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import psutil
 import pytest
@@ -17,6 +17,7 @@ from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db, queues
 from tests.builders import World, times_claimed
+from tests.pipeline.processes import ROOT, idle, running
 from tests.waiting import until
 
 
@@ -33,35 +34,32 @@ def lease() -> int:
 
 
 @pytest.fixture
-def workers(environment: dict[str, str], root: Path, lines: list[tuple[str, str]], lease: int) -> Iterator[ProcessManager]:
-    """All stages and the housekeeping."""
-    names = [*queues.MESSAGE_PROCESSES, "maintenance", "scheduler"]
-    chosen = {**os.environ, "JOB_LEASE_SECONDS": str(lease), "SWEEP_INTERVAL_SECONDS": "1"}
+def workers(environment: dict[str, str], lines: list[tuple[str, str]], lease: int) -> Iterator[ProcessManager]:
+    """The stages of a message of the widget or of WhatsApp, and the housekeeping."""
 
     def keep(name: str, line: str) -> None:
         lines.append((name, line))
 
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=names, on_line=keep)
-    manager.start()
-    yield manager
-    manager.stop()
+    names, often = ("incoming", "ai", "outgoing", "whatsapp_cloud", "maintenance"), {"SWEEP_INTERVAL_SECONDS": "1"}
+    with running(*names, on_line=keep, JOB_LEASE_SECONDS=str(lease), **often) as processes:
+        yield processes
 
 
 @pytest.fixture
-def small(environment: dict[str, str], root: Path) -> Iterator[ProcessManager]:
+def all_types(environment: dict[str, str]) -> Iterator[ProcessManager]:
+    """All stages and the housekeeping, in processes of their own."""
+    with running(*queues.MESSAGE_PROCESSES, "maintenance", "scheduler", JOB_LEASE_SECONDS="60") as processes:
+        yield processes
+
+
+@pytest.fixture
+def small(environment: dict[str, str]) -> Iterator[ProcessManager]:
     """All stages in one process with four threads."""
-    manager = ProcessManager(root / "Procfile", env={**os.environ, "WORKER_THREADS": "4"}, cwd=root, names=["worker"])
-    manager.start()
-    yield manager
-    manager.stop()
+    with running("worker", WORKER_THREADS="4") as processes:
+        yield processes
 
 
-def idle() -> bool:
-    """Whether nothing is left to do."""
-    return bool(db.scalar("select count(*) = 0 from job where closed_at is null"))
-
-
-@pytest.mark.parametrize("way", ["workers", "small"])
+@pytest.mark.parametrize("way", ["all_types", "small"])
 def test_messages_go_through_all_queues(world: World, way: str, request: pytest.FixtureRequest, simulator: Simulator) -> None:
     workers: ProcessManager = request.getfixturevalue(way)
     world.endpoint(world.customer)
@@ -95,12 +93,9 @@ def test_a_worker_killed_in_the_middle_of_a_call_loses_nothing(
     assert simulator.counts()["graph"]["accepted"] == 1
 
 
-def test_a_worker_that_dies_is_replaced_and_its_work_taken_over_at_once(world: World, root: Path, simulator: Simulator) -> None:
+def test_a_worker_that_dies_is_replaced_and_its_work_taken_over_at_once(world: World, simulator: Simulator) -> None:
     simulator.faults([{"kind": "ai", "fault": "hold", "times": 1}])
-    chosen = {**os.environ, "JOB_LEASE_SECONDS": "600"}  # nobody waits for its end, and nobody sweeps
-    manager = ProcessManager(root / "Procfile", env=chosen, cwd=root, names=["incoming", "ai"])
-    manager.start()
-    try:
+    with running("incoming", "ai", JOB_LEASE_SECONDS="600") as manager:  # nobody waits for its end, and nobody sweeps
         world.say()
         until(simulator.faults_are_drawn)
         [child] = psutil.Process(manager.pids("ai")[0]).children()
@@ -108,8 +103,6 @@ def test_a_worker_that_dies_is_replaced_and_its_work_taken_over_at_once(world: W
         until(lambda: world.jobs(queue="ai-processing", state="completed"))
         [done] = world.jobs(queue="ai-processing")
         assert (done["lost_claims"], manager.restarts()["ai"]) == (1, 0)
-    finally:
-        manager.stop()
 
 
 @pytest.mark.parametrize("lease", [5])
@@ -126,16 +119,26 @@ def test_a_slow_call_is_not_taken_over(world: World, workers: ProcessManager, si
     assert simulator.counts()["ai"]["accepted"] == 1
 
 
-def test_a_sigterm_hands_an_unfinished_call_back(world: World, workers: ProcessManager, simulator: Simulator) -> None:
+def test_a_sigterm_hands_an_unfinished_call_back(world: World, simulator: Simulator) -> None:
+    with asking(world, simulator, shutdown_ms=500) as supervisor:
+        supervisor.terminate()
+        assert supervisor.wait(120) == 0
+    world.drain()
+    [job] = world.jobs(queue="ai-processing")
+    assert (job["state"], times_claimed(job), job["attempts"], job["lost_claims"]) == ("completed", 2, 1, 0)
+
+
+@contextmanager
+def asking(world: World, simulator: Simulator, shutdown_ms: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A supervisor whose worker asks an AI that does not answer; nobody waits for the end of its lease."""
     simulator.faults([{"kind": "ai", "fault": "hold", "times": 1}])
     world.say()
-    until(lambda: world.jobs(queue="ai-processing", state="active"))
-    before = set(workers.pids("ai"))
-    workers.terminate("ai")
-    until(lambda: not before & set(workers.pids("ai")))
-    until(lambda: world.messages(role="assistant", status="SENT") and idle())
-    [job] = world.jobs(queue="ai-processing")
-    assert (times_claimed(job), job["attempts"], job["lost_claims"]) == (2, 1, 0)
+    world.run(world.jobs()[0]["id"])
+    command = [sys.executable, "-m", "shared.jobs.supervisor", "dramatiq", "workers.ai", "--processes", "1", "--threads", "1"]
+    limit, environment = ["--worker-shutdown-timeout", str(shutdown_ms)], {**os.environ, "JOB_LEASE_SECONDS": "600"}
+    with subprocess.Popen([*command, *limit], cwd=ROOT, env=environment) as supervisor:
+        until(lambda: world.jobs(queue="ai-processing", state="active"))
+        yield supervisor
 
 
 def test_an_ai_that_hangs_does_not_stop_the_stages_beside_it(world: World, small: ProcessManager, simulator: Simulator) -> None:
@@ -149,19 +152,14 @@ def test_an_ai_that_hangs_does_not_stop_the_stages_beside_it(world: World, small
     small.kill("worker")
 
 
-def test_a_broken_job_spoils_none_that_is_done_together_with_it(world: World, root: Path) -> None:
+def test_a_broken_job_spoils_none_that_is_done_together_with_it(world: World) -> None:
     for number in range(40):
         world.say(user=f"v-{number}")
     broken = [world.jobs(queue="incoming-messages")[number]["id"] for number in (5, 17)]
     db.rows('update job set payload = payload || \'{"message_id": "no number"}\' where id = %s', [broken[0]])
     db.rows("update job set payload = payload || '{\"chatbot_id\": 0}' where id = %s", [broken[1]])
-    few_threads = {**os.environ, "INCOMING_THREADS": "2"}
-    manager = ProcessManager(root / "Procfile", env=few_threads, cwd=root, names=["incoming"])
-    manager.start()
-    try:
+    with running("incoming", INCOMING_THREADS="2"):
         until(lambda: all(job["closed_at"] for job in world.jobs(queue="incoming-messages")))
-    finally:
-        manager.stop()
     jobs = {job["id"]: job for job in world.jobs(queue="incoming-messages")}
     assert {number for number, job in jobs.items() if job["state"] == "failed"} == set(broken)
     assert {job["attempts"] for number, job in jobs.items() if number not in broken} == {1}, "none of them failed"
@@ -187,14 +185,8 @@ def test_a_platform_may_signal_every_process_of_a_type_at_once(
     assert (job["state"], times_claimed(job), job["lost_claims"]) == ("completed", 1, 0)
 
 
-def test_a_second_signal_gives_back_what_a_worker_has_in_hand(world: World, root: Path, simulator: Simulator) -> None:
-    simulator.faults([{"kind": "ai", "fault": "hold", "times": 1}])
-    world.say()
-    world.run(world.jobs()[0]["id"])
-    environment = {**os.environ, "JOB_LEASE_SECONDS": "600"}
-    command = [sys.executable, "-m", "shared.jobs.supervisor", "dramatiq", "workers.ai", "--processes", "1", "--threads", "1"]
-    with subprocess.Popen([*command, "--worker-shutdown-timeout", "600000"], cwd=root, env=environment) as supervisor:
-        until(lambda: world.jobs(queue="ai-processing", state="active"))
+def test_a_second_signal_gives_back_what_a_worker_has_in_hand(world: World, simulator: Simulator) -> None:
+    with asking(world, simulator, shutdown_ms=600_000) as supervisor:
 
         def has_ended() -> bool:  # within some seconds another signal is the same one
             supervisor.terminate()
@@ -205,28 +197,24 @@ def test_a_second_signal_gives_back_what_a_worker_has_in_hand(world: World, root
     assert (job["state"], job["attempts"], job["lost_claims"]) == ("waiting", 0, 0)
 
 
-def test_a_worker_killed_while_it_boots_is_started_again(world: World, root: Path) -> None:
+def test_a_worker_killed_while_it_boots_is_started_again(world: World) -> None:
     world.say()
-    manager = ProcessManager(root / "Procfile", env=dict(os.environ), cwd=root, names=["incoming"])
-    manager.start()
-    try:
+    with running("incoming") as manager:
         until(lambda: len(manager.pids("incoming")) == 2)
         [child] = psutil.Process(manager.pids("incoming")[0]).children()
         child.kill()
         until(lambda: world.jobs(queue="incoming-messages", state="completed"))
         assert manager.restarts()["incoming"] == 0, "the supervisor replaced it"
-    finally:
-        manager.stop()
     assert [message["role"] for message in world.messages()] == ["user"]
     [job] = world.jobs(queue="incoming-messages")
     assert job["lost_claims"] == 0, "it was killed before it had begun"
 
 
-def test_a_worker_that_dies_before_anybody_waits_for_it_is_replaced(world: World, root: Path) -> None:
+def test_a_worker_that_dies_before_anybody_waits_for_it_is_replaced(world: World) -> None:
     """Its supervisor took it for the end of all workers, and ended itself."""
     world.say()
     command = [sys.executable, "-c", DEATH_AT_ONCE, "dramatiq", "workers.incoming", "--processes", "1", "--threads", "1"]
-    with subprocess.Popen(command, cwd=root) as supervisor:
+    with subprocess.Popen(command, cwd=ROOT) as supervisor:
         until(lambda: world.jobs(queue="incoming-messages", state="completed"))
         assert supervisor.poll() is None
         supervisor.terminate()
@@ -251,11 +239,11 @@ sys.exit(supervisor.main())
 """
 
 
-def test_a_machine_without_a_process_left_is_waited_for(world: World, root: Path) -> None:
+def test_a_machine_without_a_process_left_is_waited_for(world: World) -> None:
     """A fork that failed ended the supervisor, and with it the stage."""
     world.say()
     command = [sys.executable, "-c", NO_PROCESS_LEFT, "dramatiq", "workers.incoming", "--processes", "1", "--threads", "1"]
-    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as supervisor:
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as supervisor:
         until(lambda: world.jobs(queue="incoming-messages", state="completed"))
         assert supervisor.poll() is None
         supervisor.terminate()

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 
 from scripts.commands.migrate import RECORD, migrate, migrations
-from scripts.local.processes import parse_procfile
+from scripts.local.processes import STOP_TIMEOUT, parse_procfile
 from shared import config, models, queues
 from shared.channels.registry import SEND_QUEUES
 from shared.webhooks.events import DEFAULT_EVENTS, EVENTS
@@ -228,6 +228,13 @@ def test_the_process_of_small_systems_runs_every_module(root: Path) -> None:
     started = parse_procfile((root / "Procfile").read_text(encoding="utf-8"))["worker"].split(" --")[0].split()
     assert started[:4] == ["python", "-m", "shared.jobs.supervisor", "dramatiq"]
     assert set(started[4:]) == modules
+
+
+def test_every_worker_releases_its_jobs_before_a_platform_kills_it(root: Path) -> None:
+    lines = [line for line in parse_procfile((root / "Procfile").read_text(encoding="utf-8")).values() if " dramatiq " in line]
+    limits = [re.findall(r" --worker-shutdown-timeout (\d+) ", line) for line in lines]
+    assert len(lines) > 9
+    assert [[int(ms) / 1000 + 5 < STOP_TIMEOUT for ms in each] for each in limits] == [[True]] * len(lines), "and has time to end"
 
 
 def test_env_example_is_the_configuration(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
