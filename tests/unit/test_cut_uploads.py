@@ -100,13 +100,13 @@ def test_an_upload_without_an_answer_has_sent_nothing(servers: Servers, outside:
         SENDS["meta"](LARGE)
 
 
-@pytest.mark.parametrize("name", ["telegram", "waha", "evolution"])
+@every_channel
 def test_a_refusal_counts_that_comes_before_the_request_is_whole(
-    servers: Servers, outside: Callable[[str], None], name: str
+    servers: Servers, outside: Callable[[str], None], send: Callable[[OutboundFile], str]
 ) -> None:
     outside(servers(_refuse))
     with pytest.raises(PermanentRefusal, match="413"):
-        SENDS[name](LARGE)
+        send(LARGE)
 
 
 @every_channel

@@ -185,6 +185,7 @@ def test_meta_knows_nobody_of_that_number(simulator: Simulator) -> None:
         (OutboundFile(VIDEO, "video/mp4", "a.mp4", BYTES), "video"),
         (OutboundFile(AUDIO, "audio/mpeg", "a.mp3", BYTES), "audio"),
         (NOTE, "voice"),
+        (OutboundFile(DOCUMENT, "image/webp", "a.webp", BYTES), "document"),
         (PDF, "document"),
     ],
 )

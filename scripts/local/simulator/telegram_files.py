@@ -34,7 +34,9 @@ def read(method: str, request: Request) -> tuple[dict[str, str], dict[str, Any] 
     if file is None:
         return fields, None, (400, f"Bad Request: there is no {field} in the request")
     caption = fields.get("caption", "")
-    return fields, file.shown(field, caption), _wrong(method, file, caption)
+    is_as_it_is = fields.get("disable_content_type_detection") == "true"
+    kind = "sticker" if (method, file.mime, is_as_it_is) == ("sendDocument", "image/webp", False) else field
+    return fields, file.shown(kind, caption), _wrong(method, file, caption)
 
 
 def _wrong(method: str, file: Upload, caption: str) -> tuple[int, str] | None:

@@ -37,5 +37,7 @@ def send_file(token: str, chat_id: str, file: OutboundFile, caption: str = "", t
 
 def _call(token: str, method: str, fields: Mapping[str, str], file: OutboundFile) -> Response:
     """One method that sends a file; its field is named as the method is: sendPhoto has `photo`."""
+    if method == DOCUMENT:  # else Telegram would make a sticker of a WebP
+        fields = {**fields, "disable_content_type_detection": "true"}
     body, headers = form(fields, method.removeprefix("send").lower(), file.filename, file.bare_mime, file.content)
     return call_with(token, method, body, headers, seconds_for(len(body)))

@@ -72,6 +72,8 @@ def _upload(phone_number_id: str, token: str, file: OutboundFile, way: Way) -> s
 def _failure(answer: Response) -> Exception:
     if answer.ok:
         return with_code(ProviderFailed("WhatsApp Cloud: the upload got no media id"), Reason.MEDIA_FAILED)
+    if answer.status == 413:  # of what stands before Meta, which says no code
+        return with_code(PermanentRefusal("WhatsApp Cloud: HTTP 413", answer.excerpt()), Reason.MEDIA_FAILED)
     problem: Any = classify_error(answer)
     if isinstance(problem, OutcomeUnknown):
         return _certain(problem)
