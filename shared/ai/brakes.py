@@ -18,6 +18,8 @@ from shared.setting_types import Rate
 SAME_TEXTS = 5
 #: Characters of such a text. "Yes", "Thank you" and "Are you open?" are said often.
 MIN_SAME_TEXT = 20
+#: The same of texts that differ in their numbers alone: a ticket's, the time of day. People ask for one order after another.
+ALIKE_TEXTS = 10
 #: So many answers in a row, each within this many seconds of a reply of ours. A person who types without reading writes 20 short
 #: lines in a minute; then they look.
 INSTANT_ANSWERS, INSTANT = 30, 3.0
@@ -33,6 +35,8 @@ class Reply(NamedTuple):
     pause: float | None
     #: Whether the message it replied to is the one that is to be answered now.
     is_same: bool
+    #: The same, whatever digits the two have. A machine writes no more than their first thousand characters.
+    is_alike: bool = False
 
 
 def reason(replies: Sequence[Reply], question: str, limit: Rate | None) -> str | None:
@@ -42,6 +46,9 @@ def reason(replies: Sequence[Reply], question: str, limit: Rate | None) -> str |
         return "too_many_replies"
     answered = [reply for reply in replies if reply.pause is not None]
     if len(question) >= MIN_SAME_TEXT and sum(reply.is_same for reply in answered) >= SAME_TEXTS:
+        return "same_text"
+    has_words = sum(not character.isdigit() for character in question) >= MIN_SAME_TEXT
+    if has_words and sum(reply.is_alike for reply in answered) >= ALIKE_TEXTS:
         return "same_text"
     instant = takewhile(lambda reply: reply.pause is not None and reply.pause < INSTANT, replies)
     return "instant_answers" if sum(1 for _ in instant) >= INSTANT_ANSWERS else None

@@ -63,10 +63,14 @@ class RequestRefused(Refusal):
     """The request will never be answered: other providers would refuse it as well."""
 
     another_may_answer = False
+    #: Whether a shorter prompt may be answered: what the provider says has no other meaning.
+    may_be_too_long = False
 
 
 class ContextTooLong(RequestRefused):
     """The model's context does not hold the prompt and the answer; a shorter prompt may be answered."""
+
+    may_be_too_long = True
 
 
 class NoText(RequestRefused):

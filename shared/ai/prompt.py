@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-from shared.ai.failures import ContextTooLong
+from shared.ai.failures import ContextTooLong, RequestRefused
 from shared.ai.tools import NO_ANSWER, SEARCH, Tool
 from shared.payloads import without_middle
 
@@ -42,6 +42,9 @@ LONG_GAP = 6 * 3600
 _HOUR, _DAY, _WEEK = 3600, 86_400, 7 * 86_400
 #: How often a prompt is halved: 40,000 characters become 5,000. A model with less is asked for nothing useful.
 HALVINGS = 3
+#: Characters that every model takes. What is longer, and is refused in words that nobody knows, is asked once more so short:
+#: vendors and gateways put a full context into more words and languages than can be listed.
+TAKEN_BY_ALL = 5_000
 #: Seconds for which a refused length is remembered; servers are changed. Models that are remembered at most.
 REMEMBERED, MOST_MODELS = 3600.0, 4096
 
@@ -232,18 +235,30 @@ def ask_within_context(model: Hashable, messages: list[Message], call: Callable[
     refused, learnt_at = _too_long.get(model, (0, 0.0))
     if refused and time.monotonic() - learnt_at < REMEMBERED and length(messages) >= refused:
         messages = shortened(messages, refused // 2)
+    too_long = 0
     for _ in range(HALVINGS):
         try:
-            return call(messages)
-        except ContextTooLong:
-            too_long, shorter = length(messages), shortened(messages, length(messages) // 2)
-            if shorter == messages:
+            answer = call(messages)
+        except RequestRefused as refusal:
+            is_known = isinstance(refusal, ContextTooLong)
+            longest = length(messages) // 2 if is_known else TAKEN_BY_ALL
+            shorter = shortened(messages, longest)
+            if shorter == messages or not refusal.may_be_too_long:
                 raise
-            if len(_too_long) >= MOST_MODELS:
-                _too_long.clear()
-            _too_long[model] = too_long, time.monotonic()
-            messages = shorter
+            too_long, messages = length(messages), shorter
+            if is_known:
+                _remember(model, too_long)
+        else:
+            if too_long:
+                _remember(model, too_long)
+            return answer
     return call(messages)
+
+
+def _remember(model: Hashable, too_long: int) -> None:
+    if len(_too_long) >= MOST_MODELS:
+        _too_long.clear()
+    _too_long[model] = too_long, time.monotonic()
 
 
 def forget_contexts() -> None:

@@ -49,8 +49,12 @@ THROTTLING = frozenset({420, 429, 498})
 #: Statuses about the request: another provider would refuse it as well.
 _ABOUT_THE_REQUEST = frozenset({400, 406, 411, 413, 414, 415, 422, 431})
 
+#: Those of them that say nothing of what is wrong with it.
+_OF_ANY_KIND = frozenset({400, 422})
 #: Statuses of which some mean that money is missing, and some that the provider is.
 _MAY_BE_SPENT, _MAY_PASS = frozenset({400, 403, 429}), frozenset({400, 404, 422})
+#: Statuses that gateways make of a limit or of a fault, while the code or the words still say which it is.
+_MAY_BE_LIMITED = frozenset({400, 403, 404, 422, 424})
 #: Statuses of a server that has too much to do: if it says for how long, it is asked then, and not three times before.
 _BUSY = frozenset({503, 529})
 #: Statuses of an address at which nothing answers chats.
@@ -150,8 +154,11 @@ def failure_of(complaint: Complaint) -> NotAnswered:
         return failure
     if status == 401:
         return KeyRefused(reason, words)
-    is_about_the_request = status in _ABOUT_THE_REQUEST and not ABOUT_THE_PROVIDER.search(text)
-    return RequestRefused(reason, words) if is_about_the_request else Refusal(reason, words)
+    if status not in _ABOUT_THE_REQUEST or ABOUT_THE_PROVIDER.search(text):
+        return Refusal(reason, words)
+    refused = RequestRefused(reason, words)
+    refused.may_be_too_long = status in _OF_ANY_KIND
+    return refused
 
 
 def _meant(complaint: Complaint) -> int:
@@ -160,11 +167,11 @@ def _meant(complaint: Complaint) -> int:
     strong = [STATUS_OF_CODE[code.lower()] for code in complaint.codes if code.lower() in STRONG]
     if strong:
         return strong[0]
-    return max(known) if complaint.status in _MAY_PASS and known and max(known) >= 500 else complaint.status
+    return max(known) if complaint.status in _MAY_BE_LIMITED and known and max(known) >= 429 else complaint.status
 
 
 def _is_limit(status: int, text: str) -> bool:
-    return status >= 500 and THROTTLED_WITHIN.search(text) is not None
+    return (status >= 500 or status in _MAY_BE_LIMITED) and THROTTLED_WITHIN.search(text) is not None
 
 
 def _is_too_long(status: int, text: str) -> bool:

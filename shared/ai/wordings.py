@@ -15,6 +15,7 @@ STATUS_OF_CODE = {
     "billing_not_active": 402,
     "exceeded_current_quota_error": 402,
     "insufficient_balance": 402,
+    "budget_exceeded": 402,
     "account_deactivated": 403,
     "invalid_api_key": 401,
     "authentication_error": 401,
@@ -107,8 +108,8 @@ ABOUT_THE_PROVIDER = re.compile(
     r"|authorization header|llm provider not provided|unexpected endpoint|method not allowed|405 not allowed",
     re.I | re.S,
 )
-#: A fault of the server that is a limit after all: gateways make 500 of what they cannot name.
-THROTTLED_WITHIN = re.compile(r"throttlingexception|too many requests|rate.?limit(ed\b| reached| exceeded|error)", re.I)
+#: A fault or a refusal that is a limit after all: gateways make 500 or 400 of what they cannot name.
+THROTTLED_WITHIN = re.compile(r"throttlingexception|\bthrottling\.|too many requests|rate.?limit(ed\b| reached| exceeded|error)", re.I)
 #: A prompt for which the credit that is left is too small (OpenRouter): a shorter one may be answered.
 TOO_LONG_FOR_CREDIT = re.compile(r"prompt tokens limit exceeded", re.I)
 #: A refusal that is about the address and not about a model at it.

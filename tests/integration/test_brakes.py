@@ -44,7 +44,8 @@ def braked_events() -> list[dict[str, Any]]:
         ([AWAY] * 40, 5, "same_text"),
         ([AWAY, AWAY.upper(), f" {AWAY} "] * 13, 5, "same_text"),
         ([AWAY, "We will be back soon, we promise."] * 20, 10, "same_text"),
-        ([f"Your ticket {number} was updated, we are working on it." for number in range(40)], 30, "instant_answers"),
+        ([f"Your ticket {number} was updated, we are working on it." for number in range(95, 135)], 10, "same_text"),
+        ([f"{'abcdefghijklmnopqrstuvwxyz'[number % 26] * number} was updated." for number in range(40)], 30, "instant_answers"),
     ],
 )
 def test_a_loop_ends_is_told_once_and_every_message_is_kept(

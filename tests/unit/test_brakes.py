@@ -11,9 +11,11 @@ LIMIT = parse_rate("60/10m")
 TEXT = "Thank you for contacting Tire House. We are away until Monday."
 
 
-def replies(count: int, *, every: float = 5.0, pause: float | None = 4.0, is_same: bool = False) -> list[Reply]:
+def replies(
+    count: int, *, every: float = 5.0, pause: float | None = 4.0, is_same: bool = False, is_alike: bool = False
+) -> list[Reply]:
     """The bot's replies, newest first."""
-    return [Reply(number * every, pause, is_same) for number in range(count)]
+    return [Reply(number * every, pause, is_same, is_alike) for number in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,7 @@ def replies(count: int, *, every: float = 5.0, pause: float | None = 4.0, is_sam
         (replies(5, is_same=True), TEXT, "same_text"),
         (replies(5, is_same=True, every=400), TEXT, "same_text"),
         ([*replies(3, is_same=True), *replies(20), *replies(2, is_same=True)], TEXT, "same_text"),  # two texts in turns
+        (replies(10, is_alike=True, every=180), "Your request no. 4711 has been received.", "same_text"),
         (replies(60, every=9.9), "What about that?", "too_many_replies"),
         (replies(60, every=9.9, pause=None), "What about that?", "too_many_replies"),
         (replies(30, every=1.0, pause=0.2), "Ticket 4711 was updated.", "instant_answers"),
@@ -39,6 +42,9 @@ def test_a_loop_is_braked(seen: list[Reply], question: str, expected: str) -> No
         (replies(20, every=3.0, pause=None), "and then"),
         (replies(4, is_same=True), TEXT),  # asks a fifth time
         (replies(40, is_same=True), "Are you open today?"),
+        (replies(9, is_alike=True, every=180), "Where is my order no. 4711, please?"),  # asks for a tenth one
+        (replies(40, is_alike=True, pause=None), "Where is my order no. 4711, please?"),
+        (replies(40, is_alike=True), "4711 0815 4711 0815 4711 0815 ok?"),
         (replies(20, is_same=True, pause=None), TEXT),  # pasted twenty times before the first reply
         (replies(59, every=5.0), "What about that?"),
         (replies(100, every=11.0), "What about that?"),  # a long talk

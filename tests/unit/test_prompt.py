@@ -10,7 +10,7 @@ import pytest
 
 from shared.ai import prompt
 from shared.ai.completion import Completion
-from shared.ai.failures import ContextTooLong, ProviderError
+from shared.ai.failures import ContextTooLong, ProviderError, RequestRefused
 from shared.ai.prompt import Item, as_prompt
 from shared.ai.tools import NO_ANSWER, SEARCH
 from shared.channels.registry import CHANNELS
@@ -253,6 +253,40 @@ def test_a_small_model_is_found_within_four_tries_and_an_enormous_question_is_no
     model.asked.clear()
     with pytest.raises(ContextTooLong):
         ask(Model(0), 1_000)
+
+
+class Gateway(Model):
+    """A model behind one that says no more than that something is wrong."""
+
+    def __call__(self, messages: list[dict[str, str]]) -> Completion:
+        """Answers, or refuses."""
+        try:
+            return super().__call__(messages)
+        except ContextTooLong:
+            refused = RequestRefused("AI provider: HTTP 400")
+            refused.may_be_too_long = True
+            raise refused from None
+
+
+def test_a_long_prompt_that_is_refused_without_a_known_reason_is_asked_once_more_as_short_as_all_models_take_it() -> None:
+    model = Gateway(6_000)
+    ask(model, *[1_000] * 30)
+    ask(model, *[1_000] * 8)
+    assert model.asked == [30_000, 5_000, 8_000, 5_000]
+    model.asked.clear()
+    ask(model, *[1_000] * 8)
+    assert model.asked == [4_000], "it has learnt"
+
+
+def test_where_a_short_prompt_is_refused_as_well_nothing_was_learnt() -> None:
+    model = Gateway(0)
+    for _ in range(2):
+        with pytest.raises(RequestRefused):
+            ask(model, *[1_000] * 30)
+    assert model.asked == [30_000, 5_000] * 2
+    with pytest.raises(RequestRefused):
+        ask(model, *[1_000] * 4)
+    assert model.asked[4:] == [4_000]
 
 
 def test_other_failures_are_not_asked_again() -> None:

@@ -74,6 +74,40 @@ def test_what_only_sounds_like_a_full_context(status: int, words: str) -> None:
     assert type(meaning(status, words)) is (provider.Throttled if status == 429 else provider.RequestRefused)
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "may_be_too_long"),
+    [
+        (400, "Le nombre de jetons dépasse la limite du modèle (32768)", True),
+        (422, "expected maxLength: 50000, actual: 60000", True),
+        (400, "", True),
+        (400, "This model's maximum context length is 8192 tokens", True),
+        (400, "Your prompt was flagged by our safety system", False),
+        (400, "API key not valid", False),
+        (415, "Unsupported Media Type", False),
+        (404, "The model does not exist", False),
+    ],
+)
+def test_what_is_refused_for_a_reason_that_nobody_knows_may_be_too_long(status: int, words: str, may_be_too_long: bool) -> None:
+    assert getattr(meaning(status, words), "may_be_too_long", False) is may_be_too_long
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, error("Rate limit reached for requests", type="invalid_request_error", code="rate_limit_exceeded"), provider.Throttled),
+        (400, error("please slow down", code="Throttling.RateQuota"), provider.Throttled),
+        (403, error("Quota metric: requests", details=[{"reason": "RATE_LIMIT_EXCEEDED"}]), provider.Throttled),
+        (403, error("Forbidden", type="permission_error"), provider.Refusal),
+        (424, {"message": "ThrottlingException: Too many requests"}, provider.Throttled),
+        (403, error("Upstream", type="server_error"), provider.ProviderError),
+        (400, error("Current spend: 10", type="budget_exceeded", code="400"), provider.Refusal),
+        (429, error("Current cost: 0.001", type="budget_exceeded"), provider.Refusal),
+    ],
+)
+def test_a_limit_is_one_whatever_status_a_gateway_makes_of_it(status: int, body: Any, kind: type[Exception]) -> None:
+    assert type(refusals.failure_of(refusals.read(status, json.dumps(body).encode(), {}))) is kind
+
+
 @pytest.mark.parametrize(("seconds", "body", "headers"), ERRORS["waits"])
 def test_how_long_to_wait_in_any_header_or_language(seconds: float | None, body: Any, headers: dict[str, str]) -> None:
     wait = waits.wait_of(json.dumps(body, ensure_ascii=False), httpx2.Headers(headers))
