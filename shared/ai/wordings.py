@@ -109,7 +109,9 @@ ABOUT_THE_PROVIDER = re.compile(
     re.I | re.S,
 )
 #: A fault or a refusal that is a limit after all: gateways make 500 or 400 of what they cannot name.
-THROTTLED_WITHIN = re.compile(r"throttlingexception|\bthrottling\.|too many requests|rate.?limit(ed\b| reached| exceeded|error)", re.I)
+THROTTLED_WITHIN = re.compile(
+    r"throttlingexception|\bthrottling\.|too many requests|rate.?limit(ed\b| reached| exceeded|error)", re.I
+)
 #: A prompt for which the credit that is left is too small (OpenRouter): a shorter one may be answered.
 TOO_LONG_FOR_CREDIT = re.compile(r"prompt tokens limit exceeded", re.I)
 #: A refusal that is about the address and not about a model at it.

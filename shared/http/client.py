@@ -174,6 +174,7 @@ def _send_guarded(method: str, url: str, body: bytes | None, headers: Mapping[st
     response: urllib3.BaseHTTPResponse = session.request(
         method, url, data=body, headers=headers, timeout=None, allow_redirects=False, stream=True
     ).raw
+    response.decode_content = True  # some compress for whoever asks; requests leaves that to its own ways of reading
     return response
 
 

@@ -39,6 +39,8 @@ MAX_IDLE = 30.0
 OPEN_HOSTS, OPEN_IDLE = 100, 1_000
 #: The same for customers' hosts and endpoints. Each idle connection is a file descriptor, of which a process may have only 1,024.
 GUARDED_HOSTS, GUARDED_IDLE = 64, 10
+#: Statuses of answers that have no body, whatever their headers say (RFC 9112, 6.3).
+_BODILESS = (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED)
 #: Neither retries nor redirects: exceptions and answers come as they are.
 ONCE = urllib3.Retry(False, redirect=False)
 
@@ -79,7 +81,8 @@ def guarded_session() -> requests.Session:
 
 
 class _Response(http.client.HTTPResponse):
-    """Skips informational responses, and tells the exchange what the final one is as soon as it is known."""
+    """Skips informational responses, and tells the exchange what the final one is as soon as it is known. Reads more heads than
+    http.client does: with lines that are no headers, with several transfer codings, and of statuses that have no body."""
 
     def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
@@ -94,9 +97,28 @@ class _Response(http.client.HTTPResponse):
                 raise http.client.UnknownProtocol("an upgrade that nobody asked for")
             self.headers = self.msg = None  # type: ignore[assignment]  # as http.client itself has it before the first head
             super().begin(**limits)
+        self._reader.is_in_head = False
+        self._frame()
         self._exchange.status = self.status
         if self._reader.is_cut and self.status < 300:  # of an error the status says enough
             raise http.client.IncompleteRead(b"")
+
+    def _read_status(self) -> tuple[str, int, str]:
+        self._reader.is_in_head = False
+        status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # typeshed has no private members
+        self._reader.is_in_head = True
+        return status
+
+    def _frame(self) -> None:
+        """How the body is framed, where http.client does not see it."""
+        codings = [one.strip().lower() for one in ",".join(self.headers.get_all("Transfer-Encoding", [])).split(",")]
+        if self.status in _BODILESS:
+            self.will_close = self.will_close or self.chunked  # the end of the chunks that it should not have may follow
+            self.chunked = False
+        elif codings[-1] == "chunked" and not self.chunked:
+            self.chunked, self.chunk_left, self.length = True, None, None
+            self.will_close = self._check_close()  # type: ignore[attr-defined]
+            self.headers["Content-Encoding"] = ", ".join(filter(None, [self.headers.get("Content-Encoding"), *codings[:-1]]))
 
 
 class _Connection(HTTPConnection):

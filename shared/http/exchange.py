@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import socket
 import ssl
 import threading
@@ -243,6 +244,11 @@ class _Deadline:
         return _ResponseReader(super().makefile("rb", buffering=0), self)  # type: ignore[misc]
 
 
+#: A line that http.client can read: it takes any other for the head's end. A space before its colon counts for nothing.
+_HEADER_LINE = re.compile(rb"[!-9;-~]+:|[ \t]|\r?\n")
+_SPACED = re.compile(rb"\A([!-9;-~]+)[ \t]+:")
+
+
 class _ResponseReader(io.BufferedReader):
     """Closed at the end of its response, when the connection goes back to the pool: looks whether anything is left in it."""
 
@@ -251,10 +257,14 @@ class _ResponseReader(io.BufferedReader):
         self._sock = sock
         #: Whether the connection ended in the middle of a line, or before it.
         self.is_cut = False
+        self.is_in_head = False  # lines are headers now; those that are none are left out, as browsers do
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """As of any reader. To http.client the end of the connection is that of the headers, whole or not."""
         line = super().readline(size)
+        while self.is_in_head and line.endswith(b"\n") and not _HEADER_LINE.match(line):
+            line, count = _SPACED.subn(rb"\1:", line)
+            line = line if count else super().readline(size)
         self.is_cut = not line.endswith(b"\n")
         return line
 

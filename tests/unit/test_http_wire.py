@@ -423,6 +423,62 @@ def test_informational_responses_are_not_the_response(serve: Servers, before: by
 
 
 @both_pools
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"no colon\r\n",
+        b"  folded, and nothing before it\r\n",
+        b"X-A: folded\r\n\tonce: more\r\n",
+        "Größe: 7\r\n".encode(),
+        b"X-\xe9: latin\r\n",
+        b": no name\r\n",
+        b"From a mailbox\r\n",
+        b"Two words: 1\r\n",
+        b"Connection : keep-alive\r\n",
+        b"<html>\r\n" * 3,
+        b"HTTP/1.1 200 OK\r\n",
+    ],
+)
+def test_a_line_that_is_no_header_hides_no_others(serve: Servers, line: bytes, allow_private: bool) -> None:
+    for head in (line + b"Content-Length : 2\r\n\r\nok", line + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"):
+        address = serve(answers(b"HTTP/1.1 200 OK\r\n" + head))
+        first = call(f"http://{address}/first", FAR, allow_private=allow_private)
+        assert (first.status, first.body) == (200, b"ok")
+        assert call(f"http://{address}/second", FAR, allow_private=allow_private).body == b"/second"
+
+
+@both_pools
+def test_a_body_in_several_transfer_codings_is_read(serve: Servers, allow_private: bool) -> None:
+    packed = gzip.compress(b"hello")
+    body = b"%x;x=1\r\n%s\r\n0\r\nX-Trailer: 1\r\n\r\n" % (len(packed), packed)
+    for codings in (b"Transfer-Encoding: gzip, Chunked", b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked"):
+        address = serve(answers(b"HTTP/1.1 200 OK\r\n" + codings + b"\r\n\r\n" + body))
+        assert call(f"http://{address}/first", FAR, allow_private=allow_private).body == b"hello"
+        assert call(f"http://{address}/second", FAR, allow_private=allow_private).body == b"/second"
+
+
+@both_pools
+def test_a_body_that_is_compressed_although_nobody_asked_is_read(serve: Servers, allow_private: bool) -> None:
+    packed = gzip.compress(b"hello")
+    address = serve(answers(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(packed), packed)))
+    assert call(f"http://{address}/first", FAR, allow_private=allow_private).body == b"hello"
+    assert call(f"http://{address}/second", FAR, allow_private=allow_private).body == b"/second"
+    bomb = gzip.compress(b"x" * 50_000_000)
+    address = serve(answers(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(bomb), bomb)))
+    assert call(f"http://{address}/", FAR, allow_private=allow_private, max_bytes=1000).body == b"x" * 1000
+
+
+@both_pools
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("body", [b"", b"0\r\n\r\n", b"2\r\nok\r\n0\r\n\r\n"])
+def test_an_answer_that_has_no_body_waits_for_no_chunks(serve: Servers, status: int, body: bytes, allow_private: bool) -> None:
+    address = serve(first_then(b"HTTP/1.1 %d No Body\r\nTransfer-Encoding: chunked\r\n\r\n" % status + body, OK))
+    first = call(f"http://{address}/first", FAR, allow_private=allow_private)
+    assert (first.status, first.body) == (status, b"")
+    assert call(f"http://{address}/second", FAR, allow_private=allow_private).body == b"ok"
+
+
+@both_pools
 def test_an_upgrade_is_refused(serve: Servers, allow_private: bool) -> None:
     upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"
     address = serve(first_then(upgrade + OK, OK))

@@ -94,7 +94,7 @@ def test_what_is_refused_for_a_reason_that_nobody_knows_may_be_too_long(status: 
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (400, error("Rate limit reached for requests", type="invalid_request_error", code="rate_limit_exceeded"), provider.Throttled),
+        (400, error("Slow down", type="invalid_request_error", code="rate_limit_exceeded"), provider.Throttled),
         (400, error("please slow down", code="Throttling.RateQuota"), provider.Throttled),
         (403, error("Quota metric: requests", details=[{"reason": "RATE_LIMIT_EXCEEDED"}]), provider.Throttled),
         (403, error("Forbidden", type="permission_error"), provider.Refusal),
