@@ -33,6 +33,7 @@ _PLANNING = {
 #: by the statement's own time; an end before that would count as the job's failure.
 _RELIED_ON = {
     "IntervalStyle": "postgres",
+    "TimeZone": "UTC",  # as events, e-mails and pages say; a server has its machine's
     "default_transaction_isolation": "read committed",
     "lock_timeout": "0",
     "idle_session_timeout": "0",  # one listens, and the others are closed when nobody needs them

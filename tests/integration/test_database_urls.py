@@ -168,6 +168,16 @@ def test_a_variable_for_other_programs_does_no_harm(
     assert db.scalar("show statement_timeout") != "20s"
 
 
+def test_times_are_utc_whatever_the_servers_time_zone(world: World, database_url: str) -> None:
+    """E-mails and events call them so; a server takes its machine's zone."""
+    db.rows(f"alter database {urlsplit(database_url).path[1:]} set timezone to 'Asia/Kathmandu'")
+    db.reset()
+    world.say()
+    [row] = db.rows("select created_at, to_jsonb(created_at) as told from job")
+    assert row["created_at"].utcoffset() == timedelta(0)
+    assert row["told"].endswith("+00:00")
+
+
 @pytest.mark.parametrize(("said", "seconds"), [("0", "5"), ("-1", "5"), ("3600", "5"), ("7", "7")])
 def test_an_attempt_to_connect_ends(database_url: str, said: str, seconds: str) -> None:
     with closing(open_session(_url(database_url, query=f"connect_timeout={said}"), WORKER)) as session:
