@@ -36,6 +36,7 @@ class Why(StrEnum):
     KIND = "kind"
     QUOTA = "quota"
     CHANNEL = "channel"
+    WORDS = "words"
     GONE = "gone"
 
 
@@ -51,9 +52,9 @@ _WORDS = {
 class FileRefused(InvalidPayload):
     """A file that is not taken."""
 
-    def __init__(self, why: Why, words: str = "") -> None:
+    def __init__(self, why: Why, words: str = "", most: int = MAX_FILE // MEGABYTE) -> None:
         super().__init__("message", {"file": words or _WORDS[why]})
-        self.why = why
+        self.why, self.most = why, most
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ A free text after the 24 hours in which WhatsApp takes one does not leave: that 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from shared.channels import failed_replies, sending
 from shared.channels.choices import choices_in
 from shared.channels.formatting import parts, to_whatsapp
 from shared.channels.outcomes import Reason
 from shared.channels.registry import channel
-from shared.channels.sending import OutboundMessage
+from shared.channels.sending import OutboundMessage, Step, send_steps
 from shared.channels.whatsapp_cloud import template_store, window
 from shared.channels.whatsapp_cloud.interactive import with_choices
 from shared.channels.whatsapp_cloud.send import MAX_TEXT, Content, as_template, as_text, callback_id, send_message
@@ -24,6 +27,9 @@ from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
 from shared.queues import Queue
+
+if TYPE_CHECKING:  # of a text's way it is no part
+    from shared.channels.outbound_file import OutboundFile
 
 log = logging.getLogger(__name__)
 queries = sql.load(__file__)
@@ -53,7 +59,7 @@ def send(job: Job) -> None:
     number = message.sender["phone_number_id"]
     token = decrypt(message.sender["access_token"], f"WhatsApp number {number}")
     try:
-        sending.send_once(job, message, CHANNEL, [], lambda: _send_parts(message, token))
+        sending.send_once(job, message, CHANNEL, [], lambda: send_steps(message, _steps(job, message, token)))
     except PermanentRefusal as refusal:
         _learn(message, refusal.error_code)
         raise
@@ -79,13 +85,21 @@ def _learn(message: OutboundMessage, error_code: str | None) -> None:
         template_store.want(message.sender["waba_id"])
 
 
-def _send_parts(message: OutboundMessage, token: str) -> str:
-    """A text too long for Meta leaves in parts, one after another; the last one's wamid stands for the message."""
-    *earlier, last = _contents(message)
-    for number, part in enumerate(earlier[message.parts_sent :], message.parts_sent + 1):
-        _send(message, token, part, callback_id(message.message_id, number))
-        sending.keep_parts_sent(message, number)
-    return _send(message, token, last, callback_id(message.message_id))
+def _steps(job: Job, message: OutboundMessage, token: str) -> Sequence[Step]:
+    """A text too long for Meta leaves in parts, one after another, and so does one that is too long for its file."""
+    if message.file is None:
+        return [partial(_send, message, token, content) for content in _contents(message)]
+    from shared.channels import sending_files
+    from shared.channels.whatsapp_cloud.send_file import send_file
+
+    def send_with(file: OutboundFile, caption: str, number: int | None) -> str:
+        number_id, callback = message.sender["phone_number_id"], callback_id(message.message_id, number)
+        return send_file(number_id, token, message.recipient, file, callback, caption)
+
+    text = to_whatsapp(message.content, by_person=message.by_person)
+    return sending_files.steps(
+        job, message, CHANNEL, text, send_with, lambda part, number: _send(message, token, as_text(part), number), MAX_TEXT
+    )
 
 
 def _contents(message: OutboundMessage) -> list[Content]:
@@ -98,5 +112,6 @@ def _contents(message: OutboundMessage) -> list[Content]:
     return [as_text(part) for part in parts(text, MAX_TEXT)]
 
 
-def _send(message: OutboundMessage, token: str, content: Content, callback: str) -> str:
+def _send(message: OutboundMessage, token: str, content: Content, number: int | None) -> str:
+    callback = callback_id(message.message_id, number)
     return send_message(message.sender["phone_number_id"], token, message.recipient, content, callback)

@@ -6,8 +6,9 @@ from shared.channels import failed_replies, sending
 from shared.channels.choices import choices_in, numbered
 from shared.channels.formatting import to_whatsapp
 from shared.channels.registry import channel
+from shared.channels.sending import OutboundMessage
 from shared.channels.whatsapp_qr import session
-from shared.channels.whatsapp_qr.dialects import dialect
+from shared.channels.whatsapp_qr.dialects import Dialect, dialect
 from shared.channels.whatsapp_qr.gateway import key_of
 from shared.db import sql
 from shared.jobs.dead_letter import DeadLetter
@@ -42,6 +43,16 @@ def send(job: Job) -> None:
         message,
         CHANNEL,
         gateway.expected_ids(message.message_id),
-        lambda: gateway.send_text(name, api_key, message.recipient, text, message.message_id),
+        lambda: _send(job, message, gateway, api_key, text),
         lambda: session.look(message.sender, message.health["reason"], gateway, api_key),
     )
+
+
+def _send(job: Job, message: OutboundMessage, gateway: Dialect, api_key: str, text: str) -> str:
+    name, chat = message.sender["session_name"], message.recipient
+    if message.file is None:
+        return gateway.send_text(name, api_key, chat, text, message.message_id)
+    from shared.channels import sending_files
+
+    with sending_files.whole(job, message) as file:
+        return gateway.send_file(name, api_key, chat, file, message.message_id, text)

@@ -1,7 +1,12 @@
 -- name: claim
 -- The job, the reply that it is to send, and the session that it leaves from.
 select (claimed.job).*, (select to_jsonb(reply) from (
-    select message.content, claimed.status, message.external_id, coalesce(message.address, conversation.external_user_id) as recipient,
+    select claimed.status, message.external_id, coalesce(message.address, conversation.external_user_id) as recipient,
+        -- A file, and its caption; what stands in the place of one does not leave.
+        case when message.kind = 'media' and message.metadata ? 'unsupported' then '' else message.content end as content,
+        case when message.kind = 'media' then (
+            select jsonb_build_object('kind', kind, 'mime', mime, 'filename', filename, 'size', size, 'storage_key', storage_key)
+            from media where message_id = message.id order by position limit 1) end as file,
         to_jsonb(session) as sender, coalesce((message.metadata ->> 'parts_sent')::integer, 0) as parts_sent,
         message.metadata ? 'source' as by_person, message.data, channel_health_v1('whatsapp_qr', message.chatbot_id) as health,
         claimed.has_moved

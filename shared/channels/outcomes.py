@@ -64,6 +64,7 @@ class Reason(StrEnum):
     TEMPLATE_NOT_READY = "template_not_ready"
     REQUEST_REFUSED = "request_refused"
     MEDIA_FAILED = "media_failed"
+    FILE_GONE = "file_gone"
     PROVIDER_FAILED = "provider_failed"
     PROVIDER_UNREACHABLE = "provider_unreachable"
     OUTCOME_UNKNOWN = "outcome_unknown"
@@ -98,6 +99,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.TEMPLATE_NOT_READY: "The provider is still preparing the template. It is tried again in some minutes.",
     Reason.REQUEST_REFUSED: "The provider does not accept the request as it is. The operator has to look at it.",
     Reason.MEDIA_FAILED: "The provider could not take or fetch the file.",
+    Reason.FILE_GONE: "The file was deleted before it could leave. Send it as a new message.",
     Reason.PROVIDER_FAILED: "The provider had a failure of its own.",
     Reason.PROVIDER_UNREACHABLE: "The provider could not be reached.",
     Reason.OUTCOME_UNKNOWN: "The provider did not answer, so the message may have arrived or not.",

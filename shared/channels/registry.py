@@ -48,8 +48,6 @@ class Channel:
     max_inbound: int
     #: The queue whose stage calls the provider; None: workers/outgoing.py delivers it, for there is nobody to call.
     send_queue: Queue | None = None
-    #: What a person writes may have a file: its package has `send_file`, or nobody is called.
-    sends_files: bool = False
     #: The links that an answer is taken from stay beside it (metadata); elsewhere they are lines of its text.
     shows_sources: bool = False
     #: The provider has no idempotency keys: a send whose outcome is unknown follows AMBIGUOUS_SEND instead of being retried.
@@ -80,7 +78,6 @@ CHANNELS: dict[str, Channel] = {
             place="in the chat on the website",
             max_content=16_000,
             max_inbound=16_000,
-            sends_files=True,
             shows_sources=True,
         ),
         Channel(

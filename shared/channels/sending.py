@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,6 +44,9 @@ PATIENCE, IDLE = 2.0, 5.0
 #: Accounts that are remembered before idle ones are forgotten.
 MANY = 1_000
 
+#: One call of a provider; returns its id of what was sent.
+Step = Callable[[int | None], str]
+
 _record_send = CompletionStatement(queries["record_send"])
 
 
@@ -64,6 +67,8 @@ class OutboundMessage:
     sender: dict[str, Any]
     #: What it is besides its words: choices, a template.
     data: dict[str, Any] = field(default_factory=dict)
+    #: What it has of a row of `media`, if it has a file; then its content may be empty (sending_files.py).
+    file: dict[str, Any] | None = None
     #: WhatsApp Cloud, where the time for free texts is over: approved templates (whatsapp_cloud/window.py).
     instead: list[dict[str, str]] | None = None
     #: Of the account (channel_health_v1).
@@ -107,6 +112,18 @@ def keep_parts_sent(message: OutboundMessage, count: int) -> None:
     """Keeps that the first `count` parts of a long message left, so that the next attempt goes on behind them."""
     query = queries["keep_parts_sent"]
     insist(lambda: db.retry_on_outage(lambda: query.rows(message_id=message.message_id, count=count), settings().job_lease))
+
+
+def send_steps(message: OutboundMessage, steps: Sequence[Step]) -> str:
+    """What leaves in several calls, one after another, from the first on that no attempt has made.
+
+    Each is told its number, the last one None: its id, which is returned, stands for the message.
+    """
+    *earlier, last = steps
+    for number, step in enumerate(earlier[message.parts_sent :], message.parts_sent + 1):
+        step(number)
+        keep_parts_sent(message, number)
+    return last(None)
 
 
 def send_once(

@@ -13,6 +13,8 @@ from werkzeug.test import TestResponse
 from scripts.local.simulator.files import content
 from shared import config, db
 from shared.ai.prompt import Turn
+from shared.channels import outbound_file
+from shared.channels.telegram import files as telegram_files
 from shared.media import files
 from shared.media.folder import key_of as storage_key
 from shared.media.storage import storage
@@ -253,17 +255,40 @@ def test_it_goes_with_the_person_and_with_its_age(door: FrontDoor, page: Page, m
         storage().read(key)
 
 
-@pytest.mark.parametrize("channel", ["whatsapp_cloud", "whatsapp_qr", "telegram"])
-def test_a_channel_that_sends_no_files_says_so_before(door: FrontDoor, channel: str) -> None:
-    door.world.say(channel=channel, user="4912345")
+def test_a_channel_that_carries_no_files_says_so_before(door: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telegram_files, "CARRIES", ())
+    outbound_file.ways_of.cache_clear()
+    door.world.say(channel="telegram", user="4912345")
     door.world.drain()
-    mine = Business(door, door.world.customer)
-    answer = send(door, mine)
-    assert (answer.status_code, f"cannot be sent on {channel}" in answer.text) == (422, True), answer.text
+    answer = send(door, Business(door, door.world.customer))
+    assert (answer.status_code, "cannot be sent on telegram" in answer.text) == (422, True), answer.text
     emma = agent(door)
     shown = emma.get(at_desk(door)).text
-    assert "Files cannot be sent on" in shown
+    assert "Files cannot be sent on Telegram." in shown
     assert 'type="file"' not in shown
     answer = emma.post(at_desk(door, "/messages"), kind="message", file=(BytesIO(PNG), "price.png"))
-    assert (answer.status_code, "This file cannot be sent on" in answer.text) == (422, True), answer.text
+    assert (answer.status_code, "This file cannot be sent on Telegram" in answer.text) == (422, True), answer.text
+    assert kept() == []
+    outbound_file.ways_of.cache_clear()
+
+
+def test_a_file_is_no_way_around_the_closed_window(door: FrontDoor) -> None:
+    door.world.say(channel="whatsapp_cloud", user="4912345")
+    door.world.drain()
+    db.rows("update conversation set window_ends_at = now()")
+    answer = send(door, Business(door, door.world.customer))
+    assert (answer.status_code, answer.json["code"]) == (409, "window_closed"), answer.text
+    answer = agent(door).post(at_desk(door, "/messages"), kind="message", file=(BytesIO(PNG), "price.png"))
+    assert (answer.status_code, "WhatsApp takes no free text" in answer.text) == (409, True), answer.text
+    assert (kept(), db.rows("select from media_file")) == ([], [])
+
+
+def test_a_text_that_has_no_room_beside_its_file_is_refused_where_it_cannot_follow(door: FrontDoor) -> None:
+    door.world.say(channel="whatsapp_qr", user="4912345")
+    door.world.drain()
+    answer = send(door, Business(door, door.world.customer), content="x" * 1_025)
+    assert (answer.status_code, "at most 1024 characters of text beside it" in answer.text) == (422, True), answer.text
+    form = {"kind": "message", "content": "x" * 1_025, "file": (BytesIO(PNG), "price.png")}
+    answer = agent(door).post(at_desk(door, "/messages"), **form)
+    assert (answer.status_code, "WhatsApp (QR) takes at most 1024 characters" in answer.text) == (422, True), answer.text
     assert kept() == []

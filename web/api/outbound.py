@@ -11,7 +11,7 @@ from werkzeug.exceptions import Conflict
 from shared import db
 from shared.channels import choices
 from shared.channels.kinds import MediaKind
-from shared.channels.outbound_file import MEGABYTE, most_bytes, way_for
+from shared.channels.outbound_file import MEGABYTE, Way, most_bytes, way_for
 from shared.channels.outcomes import Reason
 from shared.channels.registry import Channel, channel
 from shared.channels.whatsapp_cloud import template_store, templates, window
@@ -76,16 +76,19 @@ def _with_file(file: uploads.File, message: Mapping[str, Any], conversation: Map
     """What the message says. Raises InvalidPayload."""
     if extra := [name for name in ("template", "choices") if message.get(name)]:
         raise InvalidPayload("message", dict.fromkeys(extra, "must not be given beside a file"))
-    _check_way(file, channel(conversation["channel"]))
+    way = _way_of(file, channel(conversation["channel"]))
     _check_length(words := _words_of(file, message), conversation["channel"])
+    most, caption = way.most_text(channel(conversation["channel"]).max_content), message.get("content") or ""
+    if caption.strip() and len(caption) > most:
+        raise FileRefused(Why.WORDS, f"takes at most {most} characters of text beside it on {conversation['channel']}", most)
     return words
 
 
-def _check_way(file: uploads.File, one: Channel) -> None:
+def _way_of(file: uploads.File, one: Channel) -> Way:
     """Raises FileRefused for what a channel does not take."""
-    if one.sends_files and way_for(one.name, MediaKind(file.kind), file.mime, file.size):
-        return
-    most = most_bytes(one.name, MediaKind(file.kind), file.mime) if one.sends_files else 0
+    if way := way_for(one.name, MediaKind(file.kind), file.mime, file.size):
+        return way
+    most = most_bytes(one.name, MediaKind(file.kind), file.mime)
     takes = f"may have at most {most // MEGABYTE} MB" if most else f"of the type {file.mime} cannot be sent"
     raise FileRefused(Why.CHANNEL, f"{takes} on {one.name}")
 

@@ -12,8 +12,8 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import Forbidden, NotFound
 
 from shared import db
+from shared.channels.outbound_file import ways_of
 from shared.channels.outcomes import explanation
-from shared.channels.registry import channel
 from shared.db.outage import repeat_refused
 from shared.errors import InvalidPayload
 from shared.inbox import templates, thread, work
@@ -156,7 +156,7 @@ def show(found: dict[str, Any], problem: str = "", status: int = 200, draft: str
         "replies": work.quick_replies(g.customer.id),
         "templates": templates.offered(outbound.waba_id(found)) if found["is_window_closed"] else [],
         "key": uuid4().hex,
-        "sends_files": channel(found["channel"]).sends_files,
+        "sends_files": bool(ways_of(found["channel"])),
         "accepted": uploads.ACCEPTED,
         "max_file": uploads.MAX_FILE,
     }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from flask_babel import gettext
 
-from shared.channels.outbound_file import MEGABYTE
 from web.desk.known_texts import marked as _l
-from web.uploads import MAX_FILE, FileRefused, Why
+from web.uploads import FileRefused, Why
 
 _WORDS = {
     Why.TOO_LARGE: _l("The file is too large: %(most)s MB at most."),
@@ -14,10 +13,11 @@ _WORDS = {
     Why.KIND: _l("This kind of file cannot be sent. Pictures, PDFs, texts, Word and Excel files and sounds can."),
     Why.QUOTA: _l("There is no room for the file: the files of this business fill their quota. An operator can raise it."),
     Why.CHANNEL: _l("This file cannot be sent on %(channel)s: it is of a kind, or of a size, that %(channel)s does not take."),
+    Why.WORDS: _l("Beside this file %(channel)s takes at most %(most)s characters of text. Send it as a message of its own."),
     Why.GONE: _l("The file is no longer kept. Send it as a new message."),
 }
 
 
 def file_problem(refusal: FileRefused, channel: str) -> str:
     """A refusal's text, translated. `channel`: its name, as people know it."""
-    return str(gettext(_WORDS[refusal.why], most=MAX_FILE // MEGABYTE, channel=channel))
+    return str(gettext(_WORDS[refusal.why], most=refusal.most, channel=channel))
