@@ -4,6 +4,7 @@ select conversation.id, conversation.chatbot_id, chatbot.name as chatbot_name, c
     conversation.external_user_id, conversation.created_at, conversation.contact_id, contact.name as contact_name, conversation.owner,
     conversation.handed_over_at, conversation.handover_reason, conversation.returns_at,
     coalesce(conversation.window_ends_at <= now(), false) as is_window_closed,
+    case when conversation.owner = 'bot' and conversation.braked_until > now() then conversation.braked_until end as braked_until,
     conversation.assigned_to, assignee.name as assignee_name,
     (select true from job where queue = 'ai-processing' and ordering_key = conversation.id::text and closed_at is null and not held)
         is not null and conversation.owner = 'bot' as is_writing

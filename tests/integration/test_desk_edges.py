@@ -23,6 +23,22 @@ def app(world: World) -> Flask:
     return create_app()
 
 
+@pytest.mark.parametrize(
+    ("language", "written", "cents", "shown"),
+    [("de", "49,5", 4950, "49.5"), ("de", "1.250", 125_000, "1250"), ("en", "12345.67", 1_234_567, "12345.67")],
+)
+def test_a_plan_is_written_as_its_reader_writes_numbers(
+    app: Flask, world: World, language: str, written: str, cents: int, shown: str
+) -> None:
+    operator = Visitor(app, person("operator", None))
+    operator.post("/desk/profile", name="Olga", language=language)
+    operator.post("/desk/operate/customers", name="Teahouse", plan=written)
+    assert db.scalar("select plan_price_cents from customer where name = 'Teahouse'") == cents
+    assert f'inputmode="decimal" value="{shown}"' in operator.get("/desk/operate/customers").text
+    refused = operator.post("/desk/operate/customers", name="Teahouse", plan="5000000")
+    assert (refused.status_code, "0 bis 1.000.000" in refused.text or "0 to 1,000,000" in refused.text) == (422, True)
+
+
 def test_of_two_who_change_a_business_the_second_is_told(app: Flask, world: World) -> None:
     first, second = (Visitor(app, person("operator", None, name)) for name in ("Olga", "Omar"))
     page, change = "/desk/operate/customers", f"/desk/operate/customers/{world.customer}"

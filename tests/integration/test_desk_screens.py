@@ -50,6 +50,31 @@ def test_no_table_scrolls_sideways(browser: Browser, site: Site, world: World, w
         assert browser.run(_SIDEWAYS) == [], path
 
 
+def test_no_table_of_the_overview_grows_out_of_its_panel(browser: Browser, site: Site, world: World) -> None:
+    db.rows("update customer set name = 'Teehaus am Augustusplatz'")
+    world.say()
+    log_in(browser, site, in_german(person("operator", None)))
+    show(browser, 1440)
+    browser.open(f"{site.url}/desk/operate/")
+    assert browser.texts("section[aria-labelledby=tenants-title] th") == ["Unternehmen", "Offene Aufträge", "Ältester"]
+    wide = "[...document.querySelectorAll('.panel .table')].filter(e => e.offsetWidth > e.parentElement.clientWidth)"
+    assert browser.run(f"return {wide}.map(e => e.textContent)") == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 400), (844, 390)])
+def test_a_conversation_is_read_on_a_low_screen(browser: Browser, site: Site, world: World, width: int, height: int) -> None:
+    """A laptop's at 200 %, or a phone held sideways."""
+    world.say("When do you ship?")
+    world.drain()
+    log_in(browser, site, in_german(person("agent", world.customer)))
+    show(browser, width, height)
+    browser.open(f"{site.url}/desk/c/{world.customer}/conversations/{db.scalar('select id from conversation')}")
+    assert browser.run("return document.getElementById('bubbles').offsetHeight") >= height * 0.45
+    browser.run("document.getElementById('reply').focus()")
+    browser.until("document.querySelector('.composer').getBoundingClientRect().bottom <= innerHeight + 1")
+    assert browser.run("return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]") == [width, height]
+
+
 def test_the_tabs_of_a_phone_fit(browser: Browser, site: Site, world: World) -> None:
     ids = furnish(world)
     log_in(browser, site, in_german(person("owner", world.customer)))

@@ -131,6 +131,23 @@ def test_a_person_takes_answers_and_gives_back(app: Flask, world: World, agent: 
     assert (first[1], first[3]) == ("Hello, Emma here.", "Emma"), "the model knows who wrote what"
 
 
+def test_a_bot_that_is_silent_is_not_said_to_answer(app: Flask, world: World, agent: User) -> None:
+    world.say()
+    world.drain()
+    reader = Visitor(app, agent)
+    assert "The bot answers." in reader.get(path_of(world)).text
+    db.rows("update conversation set braked_until = now() + interval '20 minutes'")
+    page = reader.get(path_of(world)).text
+    assert ("The bot answers." in page, "It seems to talk to another bot" in page, "in 20 minutes" in page) == (False, True, True)
+    reader.post(path_of(world, "/take"))
+    page = reader.get(path_of(world)).text
+    assert ("You have this conversation." in page, "another bot" in page) == (True, False)
+    reader.post(path_of(world, "/bot"))
+    assert "another bot" in reader.get(path_of(world)).text
+    db.rows("update conversation set braked_until = now()")
+    assert "The bot answers." in reader.get(path_of(world)).text
+
+
 def test_it_is_given_to_a_colleague_and_closed(app: Flask, world: World, agent: User) -> None:
     ben = person("agent", world.customer, "Ben")
     stranger = person("agent", world.tenant()[0], "Eve")

@@ -20,7 +20,10 @@ from shared.media.storage import storage
 from shared.models import TelegramBot
 from shared.queues import Queue
 from tests.integration.conftest import RedisRefusing
+from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
+from tests.waiting import until
+from web.app import create_app
 from web.ops import health
 
 
@@ -67,6 +70,19 @@ def test_a_redis_that_takes_no_writes_is_not_ok(
         assert ready(well, strict=True)[0] == 503
     assert ready(well, strict=True) == (200, ready(well)[1])
     assert ready(well)[1]["status"] == "ok"
+
+
+def test_an_operator_reads_why_nothing_is_answered(well: FrontDoor, redis_refusing: RedisRefusing) -> None:
+    """A full Redis still says which workers there were: nothing else on the page would say why messages wait."""
+    operator = Visitor(create_app(), person("operator", None))
+    assert "Redis takes no writes" not in operator.get("/desk/operate/").text
+    with redis_refusing("config", "set", "maxmemory", "1"):
+        health.problems()
+        until(lambda: health.problems().get("redis"))
+        page = operator.get("/desk/operate/").text
+    assert "<b>Redis takes no writes. Messages are accepted and wait;" in page
+    assert "<code>failed: full</code>" in page
+    assert "Some queues have no worker." not in page, "that is not known, and has the same cause"
 
 
 def test_each_check_knows_why_redis_is_not_asked(well: FrontDoor) -> None:

@@ -58,6 +58,13 @@ def ready() -> tuple[Response, int]:
     return jsonify(status=status, checks=checks), 200 if is_well or (is_ready and "strict" not in request.args) else 503
 
 
+def problems() -> Checks:
+    """What is not well, without what was not asked because what it needs had failed."""
+    checks = _latest.get()
+    needed_failed = {name for name in checks if any(checks[needed].startswith(FAILED) for needed in _NEEDS.get(name, ()))}
+    return {name: said for name, said in checks.items() if said != "ok" and name not in needed_failed}
+
+
 class _Latest:
     """The latest answer. One caller at a time asks again; the others get the one before, if there is any."""
 

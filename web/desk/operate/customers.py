@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, flash, make_response, render_template, request, url_for
+from flask_babel import format_number
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
@@ -37,7 +38,7 @@ def create_customer() -> Response:
     try:
         with db.transaction():
             name = request.form.get("name", "")
-            customer_id = operations.create(name, request.form.get("plan", ""))
+            customer_id = operations.create(name, _plan())
             audit.record(
                 "customer.created", "customer", customer_id, {"name": name}, user=current_user(), customer_id=customer_id
             )
@@ -53,7 +54,7 @@ def change_customer(changed_id: int) -> Response:
     """Another name or plan."""
     try:
         with db.transaction():
-            name, plan = request.form.get("name", ""), request.form.get("plan", "")
+            name, plan = request.form.get("name", ""), _plan()
             stored = operations.stored(changed_id)
             if stored is None:
                 raise NotFound
@@ -69,6 +70,11 @@ def change_customer(changed_id: int) -> Response:
     return see_other(url_for("desk.customers", q=changed_id))
 
 
+def _plan() -> str:
+    """What it costs, as the reader's language writes numbers."""
+    return str(forms.number(request.form, "plan"))
+
+
 def _version(row: dict[str, Any]) -> str:
     return forms.version(row, _SHOWN)
 
@@ -76,7 +82,7 @@ def _version(row: dict[str, Any]) -> str:
 def _wrong(refusal: operations.Refused) -> str:
     if refusal.field == "name":
         return str(_("A name has 1 to %(most)s characters.", most=operations.LONGEST_NAME))
-    return str(_("A plan is a number, in dollars a month."))
+    return str(_("A plan is a number from 0 to %(most)s, in dollars a month.", most=format_number(operations.DEAREST)))
 
 
 def _page(problems: dict[str, str] | None = None, status: int = 200, search: str = "") -> Response:
@@ -92,5 +98,6 @@ def _page(problems: dict[str, str] | None = None, status: int = 200, search: str
         words=words,
         paused=pauses.paused_customers(),
         version=_version,
+        written=forms.written,
     )
     return make_response(page, status)

@@ -20,6 +20,7 @@ from web.desk import charts, desk
 from web.desk.access import allowed
 from web.desk.dates import COUNTED
 from web.desk.operate import words
+from web.ops import health as readiness
 
 
 @desk.get("/operate/", endpoint="overview")
@@ -36,6 +37,7 @@ def overview_page() -> Response:
         workers=workers,
         swept=swept,
         scheduler_silent=scheduler_silent,
+        problems=readiness.problems(),
         down=down_accounts(),
         tenants=overview.tenants(),
         pauses=pauses.overview(),

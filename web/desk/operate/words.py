@@ -131,6 +131,17 @@ JOB_STATES: Mapping[str, LazyString] = {
     "failed": _l("failed for good"),
 }
 
+#: What does not work while a check of /readyz says something else than "ok".
+CHECKS: Mapping[str, LazyString] = {
+    "postgres": _l("PostgreSQL is not well. While it takes no writes, messages are refused, and their channels send them again."),
+    "redis": _l("Redis takes no writes. Messages are accepted and wait; they are answered once it does, and nothing is lost."),
+    "storage": _l("Files of messages cannot be stored."),
+    "credentials": _l("CREDENTIALS_KEY does not open what is stored: channels and providers lack their tokens."),
+    "sweep": _l("The sweep is late. Jobs that it would hand out wait."),
+    "scheduler": _l("The process type scheduler does not run. What is due each minute waits."),
+    "workers": _l("Some queues have no worker. Their jobs wait."),
+}
+
 #: Priorities by the customer's plan.
 LANES: Mapping[int, LazyString] = {1: _l("premium lane"), 3: _l("pro lane"), 5: _l("basic lane")}
 
