@@ -203,6 +203,14 @@ def test_a_sticker_of_telegrams(simulator: Simulator) -> None:
     assert sent_file(simulator, "telegram")["kind"] == "sticker"
 
 
+def test_a_customer_who_takes_no_voice_notes_gets_a_document(simulator: Simulator) -> None:
+    refusal = {"ok": False, "error_code": 400, "description": "Bad Request: VOICE_MESSAGES_FORBIDDEN"}
+    simulator.faults([{"kind": "telegram", "fault": "status", "status": 400, "body": refusal, "times": 1}])
+    by_telegram(NOTE, "Listen!")
+    seen = sent_file(simulator, "telegram")
+    assert (seen["kind"], seen["caption"]) == ("document", "Listen!")
+
+
 def test_where_a_topic_is_gone_the_chat_gets_the_file(simulator: Simulator) -> None:
     by_telegram(PDF, topic=1404)
     assert [(row["accepted"], row["topic"]) for row in simulator.record("telegram")] == [(False, 1404), (True, None)]
