@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,6 +21,7 @@ from shared.channels.inbound import Headers
 from shared.config import settings
 from shared.payloads import MAX_ROW_ID, strip_invalid
 from shared.telemetry.sentry import forget_trace
+from web.json_answers import encoded
 
 #: Bytes of a body, where a route does not say otherwise (`max_body`).
 MAX_BODY = 64 * 1024
@@ -87,6 +89,11 @@ class SafeJson(DefaultJSONProvider):
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:  # noqa: ARG002 - Flask's signature
         """Raises ValueError, which says what is wrong."""
         return _loads(s, _refuse_depth, _named_once)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        """An answer. Scripts and headers have what `dumps` says by itself, in ASCII."""
+        dumps = partial(self.dumps, ensure_ascii=False, separators=(",", ":"))
+        return Response(encoded(self._prepare_response_obj(args, kwargs), dumps), mimetype=self.mimetype)
 
 
 def _loads(text: str | bytes, too_deep: Callable[[], Any], members: Callable[[Pairs], Any] | None = None) -> Any:
