@@ -412,6 +412,12 @@ def test_who_only_asks_for_an_exports_head_exports_nothing(door: FrontDoor) -> N
     mine, path = Business(door, door.world.customer), f"/contacts/{contact_of()}/export"
     head = mine("HEAD", path)
     assert (head.status_code, head.mimetype, head.data) == (200, "application/json", b"")
+    with serving(door.app) as site:
+        headers = {"Authorization": f"Bearer {mine.key}"}
+        head = requests.head(f"{site.url}/api/v1{path}", headers=headers, timeout=60)
+        assert (head.status_code, head.headers.get("Content-Length")) == (200, None), "nobody knows how long it will be"
+        whole = requests.head(f"{site.url}/api/v1/contacts", headers=headers, timeout=60)
+        assert int(whole.headers["Content-Length"]) > 10
     assert mine("HEAD", "/contacts/4711/export").status_code == 404
     other = Business(door, door.world.tenant()[0])
     assert other("HEAD", path).status_code == 404

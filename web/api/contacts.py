@@ -58,7 +58,7 @@ def export_contact(contact_id: int) -> Response:
     """
     if request.method == "HEAD":  # nothing leaves, so there is nothing to record
         row_or_404(_own().where(Contact.id == contact_id), "contact")
-        pieces: Iterable[str] = ()
+        pieces: Iterable[str] = iter(())  # of no known length
     else:
         pieces = existing(export.export(customer_id(), contact_id, **by_key()), "contact")
     name = {"Content-Disposition": f'attachment; filename="contact-{contact_id}.json"'}

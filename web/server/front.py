@@ -91,7 +91,7 @@ class Front:
             with self._unread.body(body.address) as unread:
                 unread.stop = abort  # the oldest ends where there are too many: its client does not read
                 self._unread.take(unread, min(len(answer.body) - SMALL, UNREAD // SHARE))
-                await _send(answer, is_read, receive, send)
+                await _send(answer, is_read, environ["REQUEST_METHOD"] == "HEAD", receive, send)
         else:
             await self._begin_stream(stream, answer, send)
         return stream
@@ -200,8 +200,8 @@ def _end_at(reading: asyncio.Timeout, when: float) -> None:
         reading.reschedule(when)
 
 
-async def _send(answer: Answer, is_read: bool, receive: Receive, send: Send) -> None:
-    if answer.status not in (204, 304) and answer.length is None:
+async def _send(answer: Answer, is_read: bool, is_head: bool, receive: Receive, send: Send) -> None:
+    if answer.status not in (204, 304) and answer.length is None and not is_head:  # of what is streamed nobody knows it
         answer.headers.append(("Content-Length", str(len(answer.body))))
     await send(answer.head)
     for start in range(0, len(answer.body), PIECE):
