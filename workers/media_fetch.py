@@ -179,7 +179,7 @@ def _understand(job: Job, file: dict[str, Any]) -> None:
     except (NoRoom, NoRoomInMemory, NoMemoryFree) as problem:
         if job.age < HEARING_PATIENCE:
             raise
-        log.warning("media_not_understood", extra={"media": file["id"], "reason": str(problem)})
+        log.info("media_not_understood", extra={"media": file["id"], "reason": str(problem)})
 
 
 def _room_in_memory(job: Job, kind: str, path: Path) -> AbstractContextManager[None]:

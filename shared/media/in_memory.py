@@ -18,12 +18,16 @@ from shared.telemetry import machine
 MOST, MOST_OF_ONE = 32 * 1024 * 1024, 16 * 1024 * 1024
 #: Bytes from which on files wait for those of other businesses: pictures as phones send them, four of 200 kB, do not.
 LARGE = 1024 * 1024
-#: Seconds that a job waits for others' files to be gone, or this share of its age if that is more.
-WAIT, WAIT_OF_AGE = 1.0, 0.5
+#: Seconds that a job waits for others' files to be gone, or this share of its age if that is more; and at most.
+WAIT, WAIT_OF_AGE, LONGEST_WAIT = 1.0, 0.5, 15.0
 
 
 class NoRoomInMemory(RateLimited):
-    """Too many bytes of files are in memory already."""
+    """Too many bytes of files are in memory already, for a job that is `age` old."""
+
+    def __init__(self, age: float) -> None:
+        wait = min(max(WAIT, age * WAIT_OF_AGE), LONGEST_WAIT)
+        super().__init__(wait, "other files are in memory, and this one waits for their end")
 
 
 class _Held:
@@ -37,7 +41,7 @@ class _Held:
         with self._lock:
             own, of_all = self._of[customer], self._of.total() if size >= LARGE else 0
             if size and ((own and own + size > MOST_OF_ONE) or (of_all and of_all + size > MOST)):
-                raise NoRoomInMemory(max(WAIT, age * WAIT_OF_AGE), "other files are in memory, and this one waits for their end")
+                raise NoRoomInMemory(age)
             self._of[customer] += size
         try:
             yield

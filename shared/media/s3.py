@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # an extra
 AMAZON = "https://s3.amazonaws.com"
 #: Seconds for each wait of a call, of which all attempts together have MEDIA_TIMEOUT_SECONDS; attempts after the first.
 LONGEST_WAIT, TRIES = 20.0, 3
+#: Bytes of an object that are in memory at once on its way to a file.
+PIECE = 256 * 1024
 #: Seconds before the second of these attempts; each further pause is twice as long.
 BACKOFF = 0.2
 
@@ -81,13 +83,17 @@ class Bucket:
         return self._get(key, start=start, size=size)
 
     def _get(self, key: str, seconds: float | None = None, start: int = 0, size: int | None = None) -> bytes:
-        with self._failures(key, seconds):
-            response = self._client.get_object(self._name, key, offset=start, length=size or 0)
-            try:
-                return bytes(response.read())
-            finally:
-                response.close()
-                response.release_conn()
+        with self._failures(key, seconds), self._opened(key, start, size) as response:
+            return bytes(response.read())
+
+    @contextmanager
+    def _opened(self, key: str, start: int = 0, size: int | None = None) -> Iterator[urllib3.BaseHTTPResponse]:
+        response = self._client.get_object(self._name, key, offset=start, length=size or 0)
+        try:
+            yield response
+        finally:
+            response.close()
+            response.release_conn()
 
     @contextmanager
     def at_path(self, key: str) -> Iterator[Path]:
@@ -95,9 +101,14 @@ class Bucket:
         with ExitStack() as stack:
             with down_if_it_fails():
                 self.arrivals.mkdir(mode=0o700, parents=True, exist_ok=True)
-                copy = Path(stack.enter_context(tempfile.NamedTemporaryFile(dir=self.arrivals)).name)
-                copy.write_bytes(self.read(key))
-            yield copy
+                copy = stack.enter_context(tempfile.NamedTemporaryFile(dir=self.arrivals))
+            with self._failures(key), self._opened(key) as response:
+                while piece := response.read(PIECE):
+                    with down_if_it_fails():
+                        copy.write(piece)
+            with down_if_it_fails():
+                copy.flush()
+            yield Path(copy.name)
 
     def delete(self, key: str) -> None:
         """S3 says the same of one that is not there. Raises StorageDown."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -122,6 +123,20 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "picture"
     path.write_bytes(b"GIF89a")
     return path
+
+
+def test_a_file_of_the_bucket_is_never_in_memory_as_a_whole(played: Played, bucket: s3.Bucket) -> None:
+    """It was, of as many threads as wanted one, before anybody asked whether there was room."""
+    played.objects[f"/shop-files/{KEY}"] = bytes(9 * 1024 * 1024)
+    with bucket.at_path(KEY):
+        pass  # what is imported at the first call
+    tracemalloc.start()
+    try:
+        with bucket.at_path(KEY) as path:
+            assert path.stat().st_size == 9 * 1024 * 1024
+        assert tracemalloc.get_traced_memory()[1] < 3 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_put_is_read_and_deleted(played: Played, bucket: s3.Bucket, picture: Path) -> None:

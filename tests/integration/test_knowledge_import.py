@@ -9,8 +9,11 @@ import os
 import random
 import re
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -377,6 +380,39 @@ def test_a_book_may_take_minutes_to_be_stored_on_a_busy_machine(world: World, ba
         assert len(items(base)) == 3
     finally:
         db.reset()
+
+
+def test_a_page_that_waits_for_its_reader_is_not_in_memory(
+    world: World, base: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those of 36 threads were 180 MB."""
+    (tmp_path / "book.txt").write_bytes(b"One sentence. " * 300_000)
+    with served_folder(tmp_path) as url:
+        source = sources.start_import(base, Page(f"{url}/book.txt"))
+        [listing] = world.jobs()
+        world.run(listing["id"])
+        job = world.jobs()[-1]
+        tracemalloc.start()
+        try:
+            with reading.turn("another one"):
+                running = threading.Thread(target=world.run, args=(job["id"],))
+                running.start()
+                until(lambda: reading._reader.turns._waiting)
+                assert tracemalloc.get_traced_memory()[0] < 2 * 1024 * 1024
+        finally:
+            tracemalloc.stop()
+        running.join()
+    assert counts(source)["stored"] == 1
+
+
+@contextmanager
+def served_folder(folder: Path) -> Iterator[str]:
+    """The files of a folder, as a site."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_one_customer_never_has_all_threads(world: World, base: int, simulator: Simulator) -> None:

@@ -301,6 +301,12 @@ def test_large_pictures_are_shown_one_after_the_other(
     assert "I see red-kettle.png." in reply(world)
 
 
+def test_an_old_picture_does_not_wait_half_its_age_for_room() -> None:
+    with in_memory.hold(1, in_memory.MOST, 0.0), pytest.raises(NoRoomInMemory) as full, in_memory.hold(1, 1, 3600.0):
+        pass
+    assert full.value.delay == in_memory.LONGEST_WAIT
+
+
 def test_a_file_that_is_larger_than_all_room_goes_alone() -> None:
     with in_memory.hold(1, in_memory.MOST + 1, 0.0):
         for customer in (1, 2):
