@@ -37,13 +37,13 @@ from shared.ai.wordings import (
     TOO_LONG_FOR_CREDIT,
     TOO_LONG_UNLESS_BUSY,
 )
-from shared.http import code_of, number_of
+from shared.http import PASSING, code_of, number_of
 from shared.payloads import strip_invalid
 
 #: Characters of a provider's words that are kept.
 MAX_WORDS = 300
-#: Statuses that pass by themselves, besides 5xx: among them 424 (a dependency failed), 425 (too early), 499 (cancelled).
-PASSING = frozenset({408, 409, 421, 423, 424, 425, 449, 460, 499})
+#: Statuses that pass by themselves, besides 5xx: of a question also those of a call that was cancelled on its way (460, 499).
+_PASSING = PASSING | {460, 499}
 #: 420 and 498 (Groq: flex capacity exceeded) mean 429.
 THROTTLING = frozenset({420, 429, 498})
 #: Statuses about the request: another provider would refuse it as well.
@@ -148,7 +148,7 @@ def failure_of(complaint: Complaint) -> NotAnswered:
         return Refusal(reason, words)
     if status in THROTTLING or (status in _BUSY and complaint.retry_after is not None) or _is_limit(status, text):
         return Throttled(reason, words, complaint.retry_after)
-    if status >= 500 or status in PASSING or not status or (status in _MAY_PASS and PASSES.search(text)):
+    if status >= 500 or status in _PASSING or not status or (status in _MAY_PASS and PASSES.search(text)):
         failure = ProviderError(reason, words)
         failure.may_be_charged = False
         return failure

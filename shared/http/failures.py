@@ -11,6 +11,10 @@ from shared.config import host_of
 from shared.errors import OutcomeUnknown, OutsideFailure, PermanentRefusal
 from shared.http.exchange import ClientCertificateWanted, Exchange, ResponseTooLong
 
+#: Statuses that pass by themselves, and before anything was done: a timeout on their side, a conflict, a connection meant for
+#: another host, locked, a dependency that failed, too early, try again.
+PASSING = frozenset({408, 409, 421, 423, 424, 425, 449})
+
 
 class ConnectFailed(OutsideFailure):
     """There was no connection, or it ended before the whole request had left. Trying again is safe."""

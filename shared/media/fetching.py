@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 from shared.config import host_of, settings
 from shared.errors import OutsideFailure, PermanentRefusal, Snooze
-from shared.http import Response
+from shared.http import PASSING, Response
 from shared.http.client import USER_AGENT, exchange
 from shared.http.urls import UrlRefused, normalize_url
 from shared.media.download import Download
@@ -18,8 +18,6 @@ MAX_REDIRECTS = 3
 THROTTLED = 30.0
 #: Seconds until credentials that were refused are tried again: somebody has to store others.
 CREDENTIALS = 300.0
-#: Statuses that pass by themselves.
-_PASSING = frozenset({408, 409, 423, 425})
 
 
 class MediaGone(PermanentRefusal):
@@ -89,7 +87,7 @@ def failure_of(answer: Response, host: str) -> Exception:
         return Snooze(CREDENTIALS, f"{text}: the channel's credentials are not taken")
     if answer.status == 429:
         return Snooze(answer.retry_after(THROTTLED), text)
-    if answer.status >= 500 or answer.status in _PASSING:
+    if answer.status >= 500 or answer.status in PASSING:
         return MediaUnavailable(text)
     return PermanentRefusal(text)
 

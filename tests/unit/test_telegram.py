@@ -333,7 +333,7 @@ def test_no_shape_breaks_the_parser(update: dict[str, Any]) -> None:
         (401, "Unauthorized", {}, Snooze, "token_invalid"),
         (404, "Not Found", {}, Snooze, "token_invalid"),
         (502, "Bad Gateway", {}, OutcomeUnknown, "provider_failed"),
-        *((status, "Later", {}, ProviderFailed, "provider_failed") for status in (408, 409, 423, 424, 425)),
+        *((status, "Later", {}, ProviderFailed, "provider_failed") for status in (408, 409, 421, 423, 424, 425, 449)),
         (418, "?", {}, PermanentRefusal, "unknown_code"),
     ],
 )
@@ -344,6 +344,13 @@ def test_what_telegram_refuses(status: int, description: str, parameters: Any, r
     assert getattr(problem, "error_code", getattr(problem, "reason", None)) == code
     assert getattr(problem, "delay", 7) == 7 or code == "token_invalid"
     assert description not in str(problem)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("page", [b"", b"<html><h1>403 Forbidden</h1></html>", b'{"error": "blocked by policy"}', b"[]"])
+def test_a_proxys_page_is_no_word_of_the_customers(status: int, page: bytes) -> None:
+    problem = classify_error(Response(status, page, {}))
+    assert (type(problem), getattr(problem, "error_code", None)) == (ProviderFailed, "provider_failed")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from shared.channels.inbound import get_path
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.channels.telegram.api import description_of
-from shared.http import Response, retry_after
+from shared.http import PASSING, Response, retry_after
 
 _TOKEN = Meaning(Outcome.HOLD, Reason.TOKEN_INVALID)
 _UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
@@ -43,22 +43,24 @@ WORDS: dict[str, Meaning] = {
 }
 #: A failure of Telegram's. The message may have left.
 _FAILED = Meaning(Outcome.UNKNOWN, Reason.PROVIDER_FAILED)
-#: What passes by itself: a timeout on their side, a conflict, locked, too early; of a proxy or a Bot API server of one's own.
-_PASSING, _LATER = frozenset({408, 409, 423, 424, 425}), Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
+#: What passes by itself: of a proxy or a Bot API server of one's own.
+_LATER = Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
+#: Statuses whose meaning is the customer's or the message's only where Telegram says it. A proxy has others for them.
+_READ = frozenset({400, 403})
 
 
 def classify_error(answer: Response) -> Exception:
     """What a send stage raises for an answer that is not 2xx."""
     words, text = description_of(answer), f"Telegram: HTTP {answer.status}"
-    meaning = _meaning_of(answer.status, words, text)
+    meaning = _meaning_of(answer.status, words, text, get_path(answer.json(), "ok") is False)
     pause = str(get_path(answer.json(), "parameters", "retry_after"))
     return error_of(meaning, text, words, retry_after(pause, answer.retry_after(meaning.seconds)))
 
 
-def _meaning_of(status: int, words: str, text: str) -> Meaning:
+def _meaning_of(status: int, words: str, text: str, is_telegrams: bool) -> Meaning:
     if status >= 500:
         return _FAILED
-    if status in _PASSING:
+    if status in PASSING or (status in _READ and not is_telegrams):
         return _LATER
     said = words.lower() if status in (400, 403) else ""
     by_words = next((meaning for part, meaning in WORDS.items() if part in said), None)

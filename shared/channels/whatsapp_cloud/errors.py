@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.channels.inbound import get_path
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
-from shared.http import Response, code_of, number_of
+from shared.http import PASSING, Response, code_of, number_of
 
 _FAILED = Meaning(Outcome.UNKNOWN, Reason.PROVIDER_FAILED)
 _APP_LIMIT = Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0)
@@ -63,8 +63,6 @@ ERRORS: dict[int, Meaning] = {
 NO_SUCH_OBJECT = 33
 #: HTTP 429 with a code that says nothing of waiting.
 THROTTLED = Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0)
-#: Statuses that pass by themselves: a timeout on their side, a conflict, locked, too early.
-PASSING = frozenset({408, 409, 423, 424, 425})
 _LATER = Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
 _WAITS = frozenset({Outcome.SLOW, Outcome.DELAY})
 

@@ -35,7 +35,7 @@ from shared.channels.whatsapp_qr.ids import message_id_in, own_id
 from shared.channels.whatsapp_qr.uploads import CONTENT, post_with, with_ending
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
-from shared.http import Response
+from shared.http import PASSING, Response
 
 __all__ = [
     "create_session",
@@ -61,7 +61,7 @@ ERRORS: dict[int, Meaning] = {
     401: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
     403: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
     404: Meaning(Outcome.HOLD, Reason.SESSION_OFFLINE),  # there is no such instance
-    408: RETRY,
+    **dict.fromkeys(PASSING, RETRY),
     413: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
     429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),
 }
