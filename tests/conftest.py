@@ -41,8 +41,12 @@ _FOLDER = "switchboard-run-"
 
 
 def pytest_configure() -> None:
-    """SIGTERM ends a run as Ctrl-C does: what fixtures started they end. What libpq's variables name is none of its servers."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM ends a run as Ctrl-C does: what fixtures started they end. What libpq's variables name is none of its servers.
+
+    A shell has a run in the background ignore SIGINT, and so would the programs that tests start, and send it.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
 

@@ -93,7 +93,7 @@ def test_a_pool_that_is_too_small_is_shared_in_turns(pooled_url: str) -> None:
     try:
         for uses in (20, 40, 60):  # nobody has it for good
             until(partial(_have_both, busy, uses))
-        assert any(sessions.is_crowded for sessions in processes)
+        until(lambda: any(sessions.is_crowded for sessions in processes), "now and then one finds no connection")
     finally:
         for process in busy:
             process.end()
