@@ -98,6 +98,7 @@ def test_operations_stand_in_sections_and_the_server_is_named(document: dict[str
     sections = {tag for path in document["paths"].values() for one in path.values() if "tags" in one for tag in one["tags"]}
     assert {"conversations", "knowledge-bases", "webhook-endpoints"} <= sections
     assert document["servers"] == [{"url": "/"}]
+    assert [section["name"] for section in document["tags"]] == sorted(sections), "each is named once"
 
 
 def test_each_parameter_of_a_query_says_what_it_is_for(document: dict[str, Any]) -> None:

@@ -84,6 +84,16 @@ def test_the_tabs_of_a_phone_fit(browser: Browser, site: Site, world: World) -> 
         assert browser.run(_SIDEWAYS) == [], path
 
 
+def test_the_number_of_items_grows_with_the_import_below_it(browser: Browser, site: Site, world: World) -> None:
+    ids = furnish(world)
+    log_in(browser, site, person("owner", world.customer))
+    db.rows("update knowledge_source set state = 'listing'")
+    browser.open(f"{site.url}/desk/c/{world.customer}/knowledge/{ids['base']}/sources")
+    browser.run("window.before = document.getElementById('item-count').textContent")
+    db.rows("insert into knowledge_item (knowledge_base_id, title, content) values (%s, 'New', 'New')", [ids["base"]])
+    browser.until("+document.getElementById('item-count').textContent === +window.before + 1")
+
+
 def test_the_menu_of_an_operator_fits_a_small_laptop(browser: Browser, site: Site, world: World) -> None:
     log_in(browser, site, person("operator", None))
     show(browser, 1024, 720)
