@@ -1,10 +1,11 @@
-"""A person at the desk attaches a picture in a real browser: chosen, dropped, pasted, sent, and what is said where it is not."""
+"""Files of the business in a real browser: a person attaches and sends one at the desk, and the visitor sees it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import requests
 from selenium.webdriver.common.by import By
 
 from scripts.local.simulator.files import content
@@ -16,7 +17,10 @@ from tests.builders import World
 from tests.integration.desk_pages import person
 from tests.integration.test_desk_browser import log_in
 from tests.integration.test_who_may_answer import conversation
+from tests.integration.widget_page import key_of
 from tests.site import Site
+from tests.waiting import until
+from web.api import keys
 
 pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
 
@@ -124,3 +128,22 @@ def test_what_cannot_be_sent_says_so_and_loses_no_words(emma: Browser, world: Wo
     emma.until("document.querySelector('.bubble.person img.picture')?.complete")
     assert len(db.rows(Media.select())) == 1
     assert [message["content"] for message in world.messages(role="assistant")][1:] == ["Look"]
+
+
+def test_the_visitor_sees_the_picture_live_and_after_a_reload(browser: Browser, site: Site, world: World, picture: Path) -> None:
+    browser.open(f"{site.url}/widget/{key_of(world.chatbot)}")
+    browser.run("document.getElementById('text').focus()")
+    browser.type("What does it cost?\n")
+    until(lambda: world.jobs(), "the question has arrived")
+    world.drain()
+    key = {"Authorization": f"Bearer {keys.create(world.customer, 'test')}"}
+    url = f"{site.url}/api/v1/conversations/{conversation()['id']}/messages"
+    with picture.open("rb") as file:
+        sent = requests.post(url, files={"file": file}, data={"content": "Our *prices*"}, headers=key, timeout=60)
+    assert sent.status_code == 202, sent.text
+    world.drain()
+    shown = "document.querySelector('#messages .assistant .picture img')?.naturalWidth > 0"
+    browser.until(shown)
+    assert any("Our prices" in text for text in browser.texts("#messages .assistant .bubble"))
+    browser.open(browser.driver.current_url)
+    browser.until(shown)
