@@ -75,8 +75,9 @@ class Upload:
         except files.QuotaFull:
             raise FileRefused(Why.QUOTA) from None
 
-    def require(self) -> None:
-        """Nothing: its bytes have just been stored."""
+    def require(self, customer_id: int) -> None:
+        """Within the transaction that gives it to a message: nobody has deleted it since it was kept. Raises ServiceDown."""
+        files.give(customer_id, self.sha256)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Earlier:
     def keep(self, customer_id: int) -> None:
         """Nothing: it is kept for its first message."""
 
-    def require(self) -> None:
+    def require(self, _customer_id: int) -> None:
         """Within the transaction that gives it to another message: nobody deletes it meanwhile. Raises FileRefused."""
         stored = (Media.id == self.media_id) & (Media.state == "stored")
         if db.row(Media.select(Media.id).where(stored).for_update("FOR SHARE")) is None:  # type: ignore[arg-type]  # peewee takes it
@@ -134,8 +135,8 @@ def said_with(content: str, kind: str) -> dict[str, str]:
 
 
 def attach(customer_id: int, message_id: int, file: File) -> None:
-    """Gives a kept file to a message, in its transaction. Raises FileRefused."""
-    file.require()
+    """Gives a kept file to a message, in its transaction. Raises FileRefused, ServiceDown."""
+    file.require(customer_id)
     about = {"kind": file.kind, "mime": file.mime, "filename": file.name, "size": file.size, "sha256": file.sha256}
     row: dict[str, Any] = {**about, "state": "stored", "storage_key": key_of(customer_id, file.sha256)}
     db.rows(Media.insert(customer=customer_id, message=message_id, position=0, source={}, **row))

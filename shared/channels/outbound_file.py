@@ -65,13 +65,13 @@ class Way:
         is_known = (self.kinds is None or kind in self.kinds) and (self.mimes is None or _bare(mime) in self.mimes)
         return is_known and size <= self.most
 
-    def most_text(self, max_content: int) -> int:
-        """Characters of the text that may be sent with such a file, on a channel that takes texts of `max_content`."""
-        return max_content if self.may_split else self.max_caption
-
     def has_room_for(self, caption: str) -> bool:
         """Whether the text can stand with the file."""
         return len(caption.encode("utf-16-le", "surrogatepass")) // 2 <= self.max_caption
+
+    def takes_text(self, text: str) -> bool:
+        """Whether the text may be sent with such a file: with it, or behind it."""
+        return self.may_split or self.has_room_for(text)
 
 
 @cache

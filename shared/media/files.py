@@ -65,6 +65,12 @@ def store(customer_id: int, download: Download) -> Stored:
     return Stored(key, download.sha256, download.size, download.mime or "application/octet-stream", wanted_at)
 
 
+def give(customer_id: int, sha256: str) -> None:
+    """Within the transaction that gives a file which was stored to a message. Raises ServiceDown."""
+    if queries["give"].scalar(customer_id=customer_id, hash=sha256) is None:
+        raise ServiceDown("media: the same bytes were deleted at this moment; try again")
+
+
 def _want(file: dict[str, Any]) -> datetime | None:
     """Writes the file's row, and since when it is wanted; None if the quota is full, or its bytes are being deleted."""
     with db.transaction():

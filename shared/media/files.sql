@@ -13,6 +13,12 @@ on conflict (customer_id, sha256) do update set wanted_at = clock_timestamp(), d
     where media_file.deleting_at is null or media_file.deleting_at < now() - make_interval(secs => :longest)
 returning wanted_at
 
+-- name: give(customer_id, hash)
+-- A message gets this file, in the same transaction: nobody deletes the bytes meanwhile. Nothing, if somebody does, or has since they
+-- were stored, as whoever erases the only person that had the same file.
+update media_file set wanted_at = clock_timestamp() where customer_id = :customer_id and sha256 = :hash and deleting_at is null
+returning true
+
 -- name: has_room(customer_id, hash, size, quota)
 -- Whether the quota is no reason to refuse this file. Not whether its bytes are being deleted: that may have ended since it was refused.
 select exists (select from media_file where customer_id = :customer_id and sha256 = :hash)

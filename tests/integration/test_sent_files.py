@@ -286,9 +286,39 @@ def test_a_file_is_no_way_around_the_closed_window(door: FrontDoor) -> None:
 def test_a_text_that_has_no_room_beside_its_file_is_refused_where_it_cannot_follow(door: FrontDoor) -> None:
     door.world.say(channel="whatsapp_qr", user="4912345")
     door.world.drain()
-    answer = send(door, Business(door, door.world.customer), content="x" * 1_025)
-    assert (answer.status_code, "at most 1024 characters of text beside it" in answer.text) == (422, True), answer.text
+    for caption in ("x" * 1_025, "🙂" * 513):  # counted as the channel counts them
+        answer = send(door, Business(door, door.world.customer), content=caption)
+        assert (answer.status_code, "at most 1024 characters of text beside it" in answer.text) == (422, True), answer.text
     form = {"kind": "message", "content": "x" * 1_025, "file": (BytesIO(PNG), "price.png")}
     answer = agent(door).post(at_desk(door, "/messages"), **form)
     assert (answer.status_code, "WhatsApp (QR) takes at most 1024 characters" in answer.text) == (422, True), answer.text
     assert kept() == []
+
+
+def test_a_file_is_whole_though_the_only_other_person_who_had_it_is_erased_meanwhile(
+    door: FrontDoor, page: Page, mine: Business, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(door, mine)
+    contact = int(db.scalar("select contact_id from conversation"))
+    door.world.say(channel="telegram", user="4912345")
+    door.world.drain()
+    other = int(db.scalar("select max(id) from conversation"))
+    store = files.store
+
+    def then_erased(*file: Any) -> files.Stored:
+        stored = store(*file)
+        monkeypatch.setattr(files, "store", store)
+        erasure.erase(door.world.customer, contact, by="desk")
+        return stored
+
+    monkeypatch.setattr(files, "store", then_erased)
+
+    def again() -> TestResponse:
+        headers = {"Authorization": f"Bearer {mine.key}", "Idempotency-Key": "prices"}
+        given = {"file": (BytesIO(PNG), "price.png")}
+        return door.client.post(f"{API}/conversations/{other}/messages", data=given, headers=headers)
+
+    assert (again().status_code, kept()) == (503, [])
+    sent = again()
+    assert sent.status_code == 202, sent.text
+    assert mine("GET", f"/media/{sent.json['media'][0]['id']}").data == PNG

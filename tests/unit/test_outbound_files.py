@@ -85,11 +85,12 @@ def test_a_text_that_does_not_fit_is_refused_and_not_lost() -> None:
         chosen_way("whatsapp_cloud", OutboundFile(VOICE, "audio/ogg", "a.ogg", b"x"), "Listen!")
 
 
-@pytest.mark.parametrize(("channel", "characters"), [("whatsapp_qr", 1_024), ("whatsapp_cloud", 4_096), ("telegram", 4_096)])
-def test_how_much_text_a_file_may_have(channel: str, characters: int) -> None:
+@pytest.mark.parametrize(("channel", "has_parts"), [("whatsapp_qr", False), ("whatsapp_cloud", True), ("telegram", True)])
+def test_how_much_text_a_file_may_have(channel: str, has_parts: bool) -> None:
     way = way_for(channel, IMAGE, "image/png", 1)
     assert way
-    assert way.most_text(CHANNELS[channel].max_content) == characters
+    assert way.takes_text("🙂" * 512)
+    assert way.takes_text("🙂" * 512 + "!") is has_parts
 
 
 def test_the_bytes_of_a_file_are_in_no_log() -> None:

@@ -78,8 +78,8 @@ def _with_file(file: uploads.File, message: Mapping[str, Any], conversation: Map
         raise InvalidPayload("message", dict.fromkeys(extra, "must not be given beside a file"))
     way = _way_of(file, channel(conversation["channel"]))
     _check_length(words := _words_of(file, message), conversation["channel"])
-    most, caption = way.most_text(channel(conversation["channel"]).max_content), message.get("content") or ""
-    if caption.strip() and len(caption) > most:
+    caption, most = message.get("content") or "", way.max_caption
+    if caption.strip() and not way.takes_text(caption):
         raise FileRefused(Why.WORDS, f"takes at most {most} characters of text beside it on {conversation['channel']}", most)
     return words
 
