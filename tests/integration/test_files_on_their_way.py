@@ -16,9 +16,10 @@ from shared.db.credentials import encrypt
 from shared.media import in_memory
 from shared.models import TelegramBot
 from tests.integration.front_door import FrontDoor
+from tests.integration.test_colleagues_changes import change_by
 from tests.integration.test_front_door_api import Business
 from tests.integration.test_parts import SERVICES, Killed, die, go_on
-from tests.integration.test_sent_files import PDF, PNG, send
+from tests.integration.test_sent_files import PDF, PNG, agent, at_desk, send
 from tests.integration.test_who_may_answer import events
 
 CHANNELS = ["whatsapp_cloud", "telegram", "whatsapp_qr"]
@@ -158,3 +159,15 @@ def test_a_storage_that_is_away_and_memory_that_is_full_cost_no_attempt(
     assert (waiting["state"], waiting["attempts"], "other files are in memory" in waiting["last_error"]) == ("delayed", 0, True)
     go_on(door.world, job)
     assert (arrived(door, "telegram"), message_of(door)["status"]) == ([("See", True)], "SENT")
+
+
+def test_the_desk_shows_what_became_of_a_file_without_words_on_the_phone(door: FrontDoor, mine: Business) -> None:
+    talk_on(door, "whatsapp_qr")
+    send(door, mine)
+    door.world.drain()
+    emma, sent = agent(door), message_of(door)["external_id"]
+    assert "[image]" not in emma.get(at_desk(door, "/thread")).text
+    change_by(door, "waha", sent, "The prices of today")
+    assert "The prices of today" in emma.get(at_desk(door, "/thread")).text
+    change_by(door, "waha", sent, None)
+    assert "deleted on the phone" in emma.get(at_desk(door, "/thread")).text
