@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ _BRINGS = """
     const event = kind === 'paste' ? new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true})
         : new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true});
     document.querySelector(target).dispatchEvent(event);
+"""
+#: A picture as a telephone takes it, in base64.
+_LARGE = """
+    const canvas = Object.assign(document.createElement('canvas'), {width: 1600, height: 1200});
+    canvas.getContext('2d').fillRect(0, 0, 1600, 1200);
+    return canvas.toDataURL('image/png').split(',')[1];
 """
 
 
@@ -84,6 +91,19 @@ def test_a_chosen_picture_is_sent_with_its_caption(emma: Browser, world: World, 
     emma.type("And a text\n")
     emma.until("document.body.textContent.includes('And a text') && document.readyState === 'complete'")
     assert sorted(one["content"] for one in world.messages(role="assistant"))[0] == "And a text"
+
+
+def test_a_large_picture_is_shown_small_and_whole(emma: Browser, world: World, tmp_path: Path) -> None:
+    world.say("Which one is it?\n" * 40)
+    world.drain()
+    emma.driver.refresh()
+    emma.until("document.querySelectorAll('.bubble').length >= 4")
+    (tmp_path / "pot.png").write_bytes(b64decode(emma.run(_LARGE)))
+    choose(emma, tmp_path / "pot.png")
+    emma.press("Send")
+    emma.until("document.querySelector('.bubble.person img.picture')?.complete")
+    emma.until("(box => box.scrollHeight - box.scrollTop - box.clientHeight < 2)(document.getElementById('bubbles'))")
+    assert emma.run("return document.querySelector('.bubble.person').offsetWidth") <= 344, "as wide as what it shows"
 
 
 def test_it_is_taken_back_and_a_note_takes_none(emma: Browser, picture: Path) -> None:

@@ -63,13 +63,13 @@
   const toEnd = () => { const box = bubbles(); if (box) box.scrollTop = box.scrollHeight; };
   let wasAtEnd = true;
   let top = 0;
-  document.addEventListener("htmx:beforeSwap", event => {
-    const box = bubbles();
-    if (event.detail.target === thread && box) {
-      wasAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60;
-      top = box.scrollTop;
-    }
-  });
+  thread?.addEventListener("scroll", event => {
+    const box = event.target;
+    if (box !== bubbles()) return;
+    wasAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60;
+    top = box.scrollTop;
+  }, { capture: true, passive: true });
+  thread?.addEventListener("load", () => { if (wasAtEnd) toEnd(); }, { capture: true }); // a picture, which had no height before
   document.addEventListener("htmx:afterSwap", event => {
     if (event.detail.target !== thread) return;
     if (wasAtEnd) toEnd();
