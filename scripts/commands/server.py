@@ -27,7 +27,7 @@ from scripts.local.processes import BEHIND_WEB, SMALL, ProcessManager
 from scripts.local.programs import ServiceFailed
 from scripts.local.telegram_relay import Relay
 from shared import config, db
-from shared.broker.connection import connect_redis
+from shared.broker.connection import connect_redis, word_for
 from shared.people import links
 
 #: The port that people expect.
@@ -126,7 +126,7 @@ def _check_redis() -> None:
     try:
         connect_redis(config.settings()).ping()
     except redis.RedisError as problem:
-        raise _Refused(f"the Redis of REDIS_URL or REDIS_HOST cannot be used: {problem}") from None
+        raise _Refused(f"the Redis of REDIS_URL or REDIS_HOST cannot be used: {problem} ({word_for(problem)})") from None
 
 
 def _migrate(database_url: str) -> None:

@@ -52,6 +52,8 @@ DOOR = Patience(timeout=1.0, pause=1.0, spare=1)
 _CLUSTER = "a cluster; take one that is none"
 #: Of a hosted plan.
 _QUOTA = "a quota of its provider is used up"
+#: A proxy, or a service that is not quite Redis: redis-py greets in the newer protocol.
+_OLD_PROTOCOL = "knows only the protocol RESP2; add the option protocol=2 to its URL"
 #: What redis-py's errors mean, the first that fits.
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (ReadOnlyError, "read only"),
@@ -90,6 +92,9 @@ _TEXTS = {
     "ACL failure in script": "not permitted",
     "is busy running": "busy with a script",  # BUSY Redis …, BUSY Valkey …
     "UNBLOCKED": "turned into a replica",  # a failover, while a command waited
+    "HELLO": _OLD_PROTOCOL,  # before what is said of any command
+    "'hello'": _OLD_PROTOCOL,
+    "NOPROTO": _OLD_PROTOCOL,
     "nknown Redis command": "older than 6.2, or a command is disabled",
     "nknown command": "older than 6.2, or a command is disabled",
     "Command is not available": "older than 6.2, or a command is disabled",

@@ -210,6 +210,12 @@ def test_a_process_that_does_not_listen_has_the_connections_that_are_set(environ
         ("UNBLOCKED force unblock from blocking operation, instance state changed", "turned into a replica"),
         ("ERR ACL failure in script: User app has no permissions to run the 'zadd' command", "not permitted"),
         ("ERR unknown command 'EVALSHA', with args beginning with:", "older than 6.2, or a command is disabled"),
+        (
+            "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH'",
+            "knows only the protocol RESP2; add the option protocol=2 to its URL",
+        ),
+        ("ERR unknown command 'hello'", "knows only the protocol RESP2; add the option protocol=2 to its URL"),
+        ("NOPROTO unsupported protocol version", "knows only the protocol RESP2; add the option protocol=2 to its URL"),
         ("ERR Unknown Redis command called from script", "older than 6.2, or a command is disabled"),
         ("OOM command not allowed when used memory > 'maxmemory'.", "full"),
         ("ERR max number of clients reached", "too many connections"),

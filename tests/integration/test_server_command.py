@@ -25,6 +25,7 @@ from scripts.local.occupied import Occupied, is_occupied, occupy
 from scripts.local.ports import free_port
 from shared import db
 from tests.integration.front_door import FrontDoor
+from tests.unit.servers import serving
 from tests.waiting import until
 
 SERVER = [sys.executable, "-m", "scripts.commands.server", "--small", "--data"]
@@ -155,6 +156,17 @@ def test_a_redis_that_wants_another_password_is_named(door: FrontDoor, tmp_path:
     done = typed(tmp_path, REDIS_URL=wrong)
     assert done.returncode == 1
     assert "the Redis of REDIS_URL or REDIS_HOST cannot be used: invalid username-password pair" in done.stderr
+
+
+def test_a_redis_that_does_not_greet_is_named_with_the_way_out(door: FrontDoor, tmp_path: Path) -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(1024)
+        connection.sendall(b"-ERR unknown command 'HELLO', with args beginning with: '3'\r\n")
+
+    with serving() as serve:
+        done = typed(tmp_path, REDIS_URL=f"redis://{serve(refuse)}/0")
+    assert done.returncode == 1
+    assert "add the option protocol=2 to its URL" in done.stderr
 
 
 def test_a_port_that_is_taken_is_named(door: FrontDoor, tmp_path: Path, taken: int) -> None:
