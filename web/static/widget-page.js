@@ -34,7 +34,7 @@ const MAX_TEXT = 4000;
 const MAX_FILE = 10 * 1024 * 1024;
 const MAX_FILES = 5;
 
-const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at, html, sources, choices, files}
+const messages = new Map(); // id -> {id, role, content, status, reply_to, created_at, html, author, sources, choices, files}
 const drafts = new Map(); // id of a question -> {content, html, tail, timer}: the reply that is being written
 let attached = []; // {name, size, kind, url, file, why}: of the message that is being written; file once it is uploaded
 const previews = new Map(); // file -> url of a picture that was sent from this page
@@ -514,7 +514,8 @@ function waiting() {
   const list = ordered().filter(({ status }) => status !== "DRAFT");
   const answered = new Set(list.map(({ reply_to }) => reply_to));
   const last = (wanted) => list.findLastIndex((message) => message.role === "user" && wanted(message));
-  return last(() => true) > last(({ id }) => answered.has(id));
+  const byPerson = list.findLastIndex(({ author }) => author); // answers no question by its id, but what stands before it
+  return last(() => true) > Math.max(byPerson, last(({ id }) => answered.has(id)));
 }
 
 /** The oldest message that the page has. */
@@ -536,7 +537,8 @@ function scrollToEnd() {
 
 function draw(fresh = null) {
   const list = [...ordered(), ...outbox];
-  const wanted = list.flatMap(withDay);
+  const people = list.findIndex(({ author }) => author); // from there on the page says who speaks
+  const wanted = list.flatMap((entry, at) => withDay(entry, list[at - 1], list[at + 1], people >= 0 && at >= people));
   const kept = new Map([...$("messages").children].filter(({ dataset }) => dataset.id).map((element) => [element.dataset.id, element]));
   let previous = $("messages").firstElementChild; // the greeting
   for (const entry of wanted) {
@@ -556,14 +558,13 @@ function draw(fresh = null) {
   if (atEnd || outbox.some(({ key }) => key === fresh)) scrollToEnd();
 }
 
-function withDay(entry, index, list) {
+function withDay(entry, before, after, amongPeople) {
   const day = (at) => new Date(at).toDateString();
-  const before = list[index - 1];
-  const after = list[index + 1];
   const role = (other) => other.role || "user";
-  const first = !before || role(before) !== role(entry) || day(before.created_at) !== day(entry.created_at);
-  const last = !after || role(after) !== role(entry) || role(entry) === "user";
-  const item = { ...entry, first, last };
+  const continues = (one, other) => role(one) === role(other) && speaker(one) === speaker(other);
+  const first = !before || !continues(before, entry) || day(before.created_at) !== day(entry.created_at);
+  const last = !after || !continues(entry, after) || role(entry) === "user";
+  const item = { ...entry, first, last, named: first && amongPeople && role(entry) !== "user" };
   const old = !before ? day(entry.created_at) !== day(Date.now()) : day(before.created_at) !== day(entry.created_at);
   return old ? [{ day: day(entry.created_at), at: entry.created_at }, item] : [item];
 }
@@ -597,7 +598,7 @@ function fillDraft(element, entry) {
   if (!element.classList.contains("draft")) {
     element.setAttribute("aria-live", "off");
     element.setAttribute("aria-busy", "true");
-    const bubble = spoken("assistant");
+    const bubble = spoken(entry);
     bubble.append("");
     element.replaceChildren(bubble);
   }
@@ -633,15 +634,24 @@ function make(name, className, text = "") {
   return Object.assign(document.createElement(name), { className, textContent: text });
 }
 
-/** A bubble whose text runs as its own first letter does; the hidden name before it, which is Latin or not, has no say in that. */
-function spoken(role) {
+/** Whose words they are: the visitor's, the bot's, or a person's of the business, by the name that they go by. */
+function speaker({ role = "user", author }) {
+  if (role === "user") return _("You");
+  return author ? author.name || _("Our team") : NAME;
+}
+
+/** A bubble whose text runs as its own first letter does; the name before it, which is Latin or not, has no say in that.
+ * A screen reader says the name always; it is seen where it is not always the same. */
+function spoken(entry) {
   const element = Object.assign(make("div", "bubble"), { dir: "auto" });
-  element.append(Object.assign(make("span", "aside", (role === "user" ? _("You") : NAME) + ": "), { dir: "auto" }));
+  const name = Object.assign(make("span", entry.named ? "speaker" : "aside", speaker(entry)), { dir: "auto" });
+  name.append(make("span", "aside", ": "));
+  element.append(name);
   return element;
 }
 
 function bubble(role, entry) {
-  const element = spoken(role);
+  const element = spoken(entry);
   if (entry.files) {
     element.classList.add("with-files");
     element.append(...entry.files.map((file) => shownFile(entry, file)));

@@ -77,7 +77,8 @@ def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
     choices = Message.data["choices"].as_json().alias("choices")
     is_shown = (Message.conversation == conversation) & Message.status.not_in(("PENDING", "SUPERSEDED"))
     label = Message.metadata["unsupported"].as_json().alias("label")
-    shown = (Message.revision, *columns, sources, choices, label, _files_of_message().alias("files"))
+    more_columns = (sources, choices, label, _files_of_message().alias("files"), _author_of_message().alias("author"))
+    shown = (Message.revision, *columns, *more_columns)
     saved = Message.select(*shown).where(is_shown).order_by(Message.id.desc()).limit(limit + 1)
     if before is None:
         rows = db.rows(saved + _accepted_messages(visitor) + _cursor_row(conversation))
@@ -149,7 +150,7 @@ def _accepted_messages(visitor: Visitor) -> Any:
     """What was accepted and not yet saved is in the ledger. Two halves, for each has its partial index."""
     no_id, no_json = Cast(None, "bigint"), Cast(None, "jsonb")
     message = (Job.message_id, Value("user"), Job.payload["content"], Value(ACCEPTED), no_id, Job.created_at)
-    columns = (no_id, *message, *[no_json] * 4)
+    columns = (no_id, *message, *[no_json] * 5)
     accepted = Job.select(*columns).where(
         Job.queue == Queue.INCOMING, Job.ordering_key == visitor.ordering_key, Job.closed_at.is_null()
     )
@@ -170,9 +171,15 @@ def _files_of_message() -> Any:
     return Case(None, [(Message.kind == "media", files)])
 
 
+def _author_of_message() -> Any:
+    """Who wrote it, if the bot did not: {name}, null where only the business is known. No more of them leaves the house."""
+    name = fn.jsonb_build_object(Value("name"), Message.metadata["author"])
+    return Case(None, [(Message.metadata["source"].is_null(False), name)])
+
+
 def _cursor_row(conversation: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
     """The conversation's own revision, as a row without a message."""
-    return conversation.select(Conversation.revision, *[Value(None)] * 10)
+    return conversation.select(Conversation.revision, *[Value(None)] * 11)
 
 
 def _to_json(row: dict[str, Any]) -> dict[str, Any]:
@@ -183,6 +190,7 @@ def _to_json(row: dict[str, Any]) -> dict[str, Any]:
         # A label such as [image] stands for what the page shows itself.
         message |= {"content": "" if row["label"] else row["content"], "files": _files(files)}
     if row["role"] != "user":
+        message |= {"author": author} if (author := row["author"]) else {}
         message |= {} if is_plain(message["content"]) else {"html": to_html(message["content"])}
         message |= {"choices": offered} if (offered := row["choices"]) else {}
         message |= {"sources": links} if (links := _links(row["sources"])) else {}

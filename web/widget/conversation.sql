@@ -21,7 +21,8 @@ select n, revision as newest, reply_to as draft_of, text as draft,
         select coalesce(jsonb_agg(jsonb_build_array(revision, message) order by revision), '[]')
         from (
             select revision, jsonb_build_object('id', id, 'role', role, 'content', content, 'status', status,
-                'reply_to', reply_to, 'created_at', created_at, 'sources', metadata -> 'sources',
+                'reply_to', reply_to, 'created_at', created_at, 'sources', metadata -> 'sources', 'author',
+                case when metadata ? 'source' then jsonb_build_object('name', metadata ->> 'author') end,
                 'choices', data -> 'choices', 'label', metadata -> 'unsupported', 'files', case when kind = 'media' then (
                     select jsonb_agg(jsonb_build_object('id', media.id, 'kind', media.kind, 'name', filename, 'size', size,
                         'mime', mime, 'state', state)) from media where media.message_id = message.id) end) as message

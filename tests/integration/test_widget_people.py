@@ -1,0 +1,95 @@
+"""A visitor sees which words are a person's, and whose: in the widget's API, live and after a reload, and on its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from shared import db
+from tests import browser as browsers
+from tests.browser import Browser
+from tests.builders import World
+from tests.integration.desk_pages import Visitor, person
+from tests.integration.widget_page import Page, key_of
+from tests.site import Site
+from web.api import keys
+
+#: Of each bubble: who is heard to speak, and whether the name is seen.
+SPEAKERS = """
+    return [...document.querySelectorAll('#messages > :not(.day) .bubble')].slice(1).map(bubble =>
+        [bubble.firstChild.textContent, bubble.firstChild.className === 'speaker'])
+"""
+in_browser = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
+
+
+def test_what_people_write_is_not_the_bots(page: Page, client: FlaskClient, world: World) -> None:
+    page.say()
+    world.drain()
+    conversation = db.scalar("select id from conversation")
+    anna = Visitor(client.application, person("agent", world.customer, "Anna"))
+    thread = f"/desk/c/{world.customer}/conversations/{conversation}/messages"
+    assert anna.post(thread, content="Hello, I am Anna.", key="k1").status_code == 303
+    headers = {"Authorization": f"Bearer {keys.create(world.customer, 'the stock list')}"}
+    client.post(f"/api/v1/conversations/{conversation}/messages", json={"content": "It has left."}, headers=headers)
+    world.drain()
+    expected = [("When do you ship?", None), ("Hello, I am Anna.", {"name": "Anna"}), ("It has left.", {"name": None})]
+    changed = page.call("get", "/messages?after=0").get_json()["messages"]
+    streamed = page.events(0, 4)
+    for shown in (page.history(), changed, streamed):
+        told = {message["content"]: message.get("author") for message in shown}
+        assert [(words, told[words]) for words, _ in expected] == expected
+        assert sum("author" in message for message in shown) == 2, "neither the visitor's words nor the bot's"
+
+
+def message(number: int, content: str, role: str = "assistant", **more: Any) -> dict[str, Any]:
+    """One that the server tells of."""
+    at = f"2026-11-27T12:00:0{number}Z"
+    return {"id": f"m_{number}", "role": role, "content": content, "status": "SENT", "reply_to": None, "created_at": at, **more}
+
+
+CONVERSATION = (
+    message(1, "Is it there?", "user", status="DELIVERED"),
+    message(2, "I ask a colleague.", reply_to="m_1"),
+    message(3, "It is.", author={"name": "Anna <i>B"}),
+    message(4, "On the left.", author={"name": "Anna <i>B"}, html="<p>On the <b>left</b>.</p>"),
+    message(5, "Your order has left.", author={"name": None}),
+    message(6, "Thanks!", "user", status="DELIVERED"),
+    message(7, "You are welcome.", reply_to="m_6"),
+)
+
+
+@in_browser
+@pytest.mark.parametrize(("language", "business"), [("en", "Our team"), ("de", "Unser Team")])
+def test_the_page_says_who_speaks_where_that_changes(
+    browser: Browser, site: Site, world: World, root: Path, language: str, business: str
+) -> None:
+    browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": "Chrome", "acceptLanguage": language})
+    browser.open(f"{site.url}/widget/{key_of(world.chatbot)}")
+    bot, you = browser.run("return document.body.dataset.name") + ": ", {"en": "You: ", "de": "Sie: "}[language]
+    for revision, one in enumerate(CONVERSATION[:2], start=1):
+        browser.run("receive(...arguments)", one, revision)
+    assert browser.run(SPEAKERS) == [[you, False], [bot, False]], "nobody else is there"
+    for revision, one in enumerate(CONVERSATION[2:], start=3):
+        browser.run("receive(...arguments)", one, revision)
+    people = [["Anna <i>B: ", True], ["Anna <i>B: ", False], [f"{business}: ", True]]
+    speakers = [[you, False], [bot, False], *people, [you, False], [bot, True]]
+    assert browser.run(SPEAKERS) == speakers
+    assert browser.texts("#messages .speaker")[0].startswith("Anna")
+    axe = (root / "tests/vendor/axe.min.js").read_text(encoding="utf-8")
+    browser.run(axe)
+    done = "const done = arguments[0]; axe.run(document).then(found => done(found.violations.map(one => one.id)))"
+    assert browser.driver.execute_async_script(done) == []
+
+
+@in_browser
+def test_nobody_is_said_to_type_when_a_person_has_answered(browser: Browser, site: Site, world: World) -> None:
+    browser.open(f"{site.url}/widget/{key_of(world.chatbot)}")
+    browser.run("receive(...arguments)", CONVERSATION[0], 1)
+    assert browser.shown("#typing")
+    browser.run("receive(...arguments)", CONVERSATION[2], 2)
+    assert not browser.shown("#typing")
+    browser.run("receive(...arguments)", CONVERSATION[5], 3)
+    assert browser.shown("#typing")
