@@ -171,7 +171,6 @@ def _count_in(item: RateLimitItem, name: str, allowed: str, cost: int = 1) -> No
     except redis.RedisError as problem:
         outage.noticed(problem)
         return
-    outage.over()
     if not is_allowed:
         raise _too_many(item, allowed, wait)
 

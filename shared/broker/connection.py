@@ -119,7 +119,8 @@ def word_for(problem: BaseException) -> str:
     return next((word for kind, word in _WORDS if isinstance(problem, kind)), type(problem).__name__)
 
 
-#: A Redis that refuses writes still answers what reads, and one thread's good connection says little of another's.
+#: A Redis that is full, or a replica, still answers what reads, and one that is full takes our scripts that make room first. So
+#: only those say that it is over whose write needs memory. And one thread's good connection says little of another's.
 outage = Outage("redis", word_for)
 
 #: A message that a worker has taken: its Redis queue and its id there.

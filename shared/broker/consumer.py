@@ -113,7 +113,6 @@ class WokenConsumer(Consumer):
         except redis.RedisError as problem:  # one that refuses (full, a replica since its failover) is as good as away
             outage.noticed(problem)
             raise ConnectionClosed(problem) from None
-        outage.over()
         return message
 
     def _slept(self) -> bool:

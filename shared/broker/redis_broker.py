@@ -27,7 +27,7 @@ from dramatiq.worker import ConsumerThread
 
 from shared import queues
 from shared.broker import identity
-from shared.broker.connection import WORKER, Delivery, Patience, connect_redis, now_ms, one_beside, redis_now_ms
+from shared.broker.connection import WORKER, Delivery, Patience, connect_redis, now_ms, one_beside, outage, redis_now_ms
 from shared.broker.consumer import Taken, WokenConsumer, id_of
 from shared.broker.fair_queue import FairQueue
 from shared.broker.listener import Listener
@@ -98,6 +98,7 @@ class Broker(RedisBroker):
         message = addressed(message, delay)
         self.emit_before("enqueue", message, delay)
         self.put([message])
+        outage.over()
         self.emit_after("enqueue", message, delay)
         return message
 

@@ -152,6 +152,7 @@ def announce() -> None:
     broker = get_broker()
     try:
         census.announce(sorted({queues.stage(name) for name in broker.queues}))
+        outage.over()
     except redis.RedisError as problem:
         outage.noticed(problem)
     except Exception:  # leases are renewed by this thread

@@ -30,6 +30,7 @@ from web.server.stream_places import StreamLimitReached
 from web.widget import conversation, sse
 from web.widget import visitor as visitor_module
 from web.widget.api import MAX_CURSOR
+from web.ops import health
 from web.widget.conversation import news
 from web.widget.ids import public_id, row_id
 from web.widget.keys import derived_keys
@@ -342,11 +343,13 @@ def test_each_outage_of_redis_is_told_of_to_its_end(
 ) -> None:
     url, here = f"/api/v1/chatbots/{key_of(world.chatbot)}/sessions", config.settings().redis_url
     monkeypatch.setattr(outage, "calm", 0.0)
+    monkeypatch.setattr(health, "FRESH", 0.0)
     for address in ("redis://127.0.0.1:1/0", here) * 2:
         monkeypatch.setenv("REDIS_URL", address)
         config.reset()
         redis_broker.reset()
         assert client.post(url).status_code == 201
+        client.get("/readyz")
     events = [record.getMessage() for record in caplog.records if getattr(record, "service", "") == "redis"]
     assert events == ["service_unavailable", "service_recovered"] * 2
 

@@ -114,6 +114,7 @@ def _redis() -> str:
     """One that is full, or a replica, still answers what reads."""
     broker = get_broker()
     broker.client.set(f"{broker.namespace}:readiness", 1, ex=60)
+    outage.over()
     return "ok"
 
 
