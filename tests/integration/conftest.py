@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
 from shared import config
+from shared.broker.connection import DOOR
 from shared.broker.redis_broker import get_broker
 from tests.browser import Browser, chromium
 from tests.builders import World
@@ -20,6 +22,12 @@ from web.app import create_app
 from web.ops import health
 
 RedisRefusing = Callable[..., AbstractContextManager[None]]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The front door waits for a Redis that stands still, as a busy machine has it for seconds: it would do without."""
+    monkeypatch.setattr("web.app.DOOR", replace(DOOR, timeout=60.0))
 
 
 @pytest.fixture

@@ -234,6 +234,7 @@ def test_the_door_does_not_wait_for_a_redis_that_stalls(
 ) -> None:
     url = settings().redis_url
     monkeypatch.setenv("REDIS_URL", proxy.url)
+    monkeypatch.setattr("web.app.DOOR", connection.DOOR)
     config.reset()
     redis_broker.reset()
     door = FrontDoor(app := create_app(), app.test_client(), door.world)

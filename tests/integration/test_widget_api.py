@@ -25,12 +25,12 @@ from tests.integration.widget_page import Page, key_of
 from tests.site import read_events
 from tests.waiting import until
 from web.app import create_app
+from web.ops import health
 from web.server import streams
 from web.server.stream_places import StreamLimitReached
 from web.widget import conversation, sse
 from web.widget import visitor as visitor_module
 from web.widget.api import MAX_CURSOR
-from web.ops import health
 from web.widget.conversation import news
 from web.widget.ids import public_id, row_id
 from web.widget.keys import derived_keys
