@@ -32,7 +32,7 @@ from shared.privacy import erasure
 from shared.queues import Queue
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, person
-from tests.integration.test_honesty import PERSON, ask
+from tests.integration.test_honesty import PERSON, UNKNOWN, ask
 from tests.integration.test_ledger_races import until_waiting
 from tests.integration.test_who_may_answer import conversation, events, run, statuses
 from tests.site import Site, serving
@@ -261,6 +261,20 @@ def test_an_answer_is_improved_for_the_next_time(app: Flask, world: World, agent
     assert emma.post(better, title="When do you ship to Austria?", content="On Fridays.").status_code == 303
     item = KnowledgeItem.select(KnowledgeItem.content).where(KnowledgeItem.title == "When do you ship to Austria?")
     assert db.scalar(item) == "On Fridays."
+
+
+def test_only_what_the_model_wrote_is_improved(app: Flask, world: World, agent: User) -> None:
+    emma = Visitor(app, agent)
+    replies = [ask(world, question) for question in ("When do you ship?", UNKNOWN, PERSON)]
+    emma.post(path_of(world, "/bot"))
+    world.simulator.faults([{"kind": "ai", "fault": "bad_key"}])
+    world.say("Where do you grow it?")
+    world.drain()
+    world.dead_letters()
+    world.drain()
+    [fallback] = [row for row in world.messages(role="assistant") if "fallback" in row["metadata"]]
+    page = emma.get(path_of(world)).text
+    assert [f"/messages/{row['id']}/improve" in page for row in (*replies, fallback)] == [True, False, False, False]
 
 
 def test_an_assignment_is_told_once_and_of_what_was_merged_away_not(world: World, agent: User) -> None:
