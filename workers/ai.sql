@@ -80,7 +80,9 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                     lag(answered.created_at, 1, question.created_at) over newest_first - reply.created_at) end as pause
             from (select id, reply_to, created_at from message
                   where conversation_id = question.conversation_id and reply_to is not null
-                    and created_at > now() - interval '1 hour' order by created_at desc limit 100) reply
+                    -- After a silence that a person has ended (ownership.sql), only those that came then.
+                    and created_at > greatest(now() - interval '1 hour', case when conversation.brakes = 0 then conversation.braked_until end)
+                  order by created_at desc limit 100) reply
             join message answered on answered.id = reply.reply_to
             window newest_first as (order by reply.created_at desc)
         ) recent_replies) as pace,

@@ -26,3 +26,13 @@ select found.id, is_new, case when is_new then (
     from chatbot where chatbot.id = :chatbot_id) else '[]' end as tickets
 from (select id, rank, false as is_new from known_conversations union all select id, 3, is_new from new_conversations) found
 order by rank limit 1
+
+-- name: end_brake(conversation_id, answer_within)
+-- The bot answers again where it was silent, for somebody has looked; first what the customer wrote last, as when it is given back.
+-- No brakes beside a time: replies from before that time are no reason for another one (workers/ai.sql).
+with freed_conversations as (
+    update conversation set braked_until = clock_timestamp(), brakes = 0
+    where id = :conversation_id and owner = 'bot' and braked_until > clock_timestamp()
+    returning id
+)
+select job_follow_up(question_jobs_v1(id, :answer_within), '[]') from freed_conversations

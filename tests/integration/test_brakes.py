@@ -9,9 +9,12 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
+from shared.channels import ownership
 from shared.config import ConfigError, read_settings
 from tests.builders import World
+from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
+from web.api import keys
 
 AWAY = "Thank you for contacting Tire House. We are away until Monday."
 
@@ -101,6 +104,37 @@ def test_what_comes_after_the_silence_is_answered_and_the_next_brake_lasts_longe
     assert brake(world)["lasts"] <= 1_800
 
 
+def test_a_person_lets_the_bot_answer_again(door: FrontDoor) -> None:
+    world = door.world
+    talk(world, [AWAY] * 6)
+    thread = f"/desk/c/{world.customer}/conversations/{db.scalar('select id from conversation')}"
+    emma = Visitor(door.client.application, person("agent", world.customer, "Emma"))
+    assert "Let the bot answer again" in emma.get(thread).text
+    assert emma.post(f"{thread}/bot").status_code == 303
+    assert "Let the bot answer again" not in emma.get(thread).text
+    world.drain()
+    assert len(world.messages(role="assistant")) == 6, "what came during the silence is answered"
+    assert db.scalar("select count(*) from audit_entry where action = 'conversation.returned'") == 1
+    talk(world, [AWAY] * 7)
+    assert (len(world.messages(role="assistant")), brake(world)["brakes"]) == (10, 1), "another loop ends as the first did"
+    assert brake(world)["lasts"] > 0
+    headers = {"Authorization": f"Bearer {keys.create(world.customer, 'server')}"}
+    address = f"/api/v1/conversations/{db.scalar('select id from conversation')}"
+    assert door.client.patch(address, json={"owner": "bot"}, headers=headers).status_code == 200
+    assert brake(world)["lasts"] <= 0
+
+
+def test_a_message_that_arrives_as_the_silence_ends_is_answered_once(world: World) -> None:
+    talk(world, [AWAY] * 6)
+    world.say("Is anybody there?", channel="whatsapp_cloud", user="49123")
+    [job] = world.jobs(queue="incoming-messages", state="waiting")
+    world.run(job["id"])
+    with db.transaction():
+        ownership.assign(db.scalar("select id from conversation"), "bot", "desk")
+    world.drain()
+    assert len(world.messages(role="assistant")) == 6
+
+
 def test_the_fallback_message_and_unreadable_pictures_loop_no_further(world: World, simulator: Simulator) -> None:
     db.rows("update chatbot set fallback_hands_over = false")  # the bot goes on
     simulator.faults([{"kind": "ai", "fault": "bad_key"}])
@@ -137,8 +171,6 @@ def test_a_brake_holds_across_workers_that_claim_at_the_same_moment(world: World
 
 
 def test_what_people_write_goes_out_while_the_bot_is_silent(door: FrontDoor) -> None:
-    from web.api import keys
-
     world = door.world
     talk(world, [AWAY] * 6)
     conversation = db.scalar("select id from conversation")

@@ -92,7 +92,8 @@ def update_conversation(change: dict[str, Any], conversation_id: int) -> dict[st
     """Say who answers a conversation
 
     With a person the bot is silent, and what it was about to say does not leave. Back with the bot, it answers what the customer
-    wrote last, unless somebody has. A closed conversation opens again when the customer writes.
+    wrote last, unless somebody has; where the bot has it already and is silent (`braked_until`), it answers again. A closed
+    conversation opens again when the customer writes.
     """
     conversation, minutes = conversation_of(conversation_id), change.get("return_after_minutes")
     if user_id := change.get("assigned_to"):
