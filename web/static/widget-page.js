@@ -645,7 +645,7 @@ function speaker({ role = "user", author }) {
 function spoken(entry) {
   const element = Object.assign(make("div", "bubble"), { dir: "auto" });
   const name = Object.assign(make("span", entry.named ? "speaker" : "aside", speaker(entry)), { dir: "auto" });
-  name.append(make("span", "aside", ": "));
+  name.append(entry.named ? make("span", "aside", ": ") : ": ");
   element.append(name);
   return element;
 }
