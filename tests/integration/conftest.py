@@ -31,6 +31,14 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def own_folder(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where files of this test alone are kept."""
+    monkeypatch.setenv("MEDIA_FOLDER", str(tmp_path / "media"))
+    config.reset()
+    return tmp_path / "media"
+
+
+@pytest.fixture
 def door(world: World, monkeypatch: pytest.MonkeyPatch) -> FrontDoor:
     """The application with every secret set."""
     monkeypatch.setenv("WHATSAPP_APP_SECRET", APP_SECRET)

@@ -12,11 +12,11 @@ from shared.privacy import erasure, retention
 from shared.teaching import askers
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
-from tests.integration.test_erasure import OTHER, PHONE, PHRASE, contact_of, folder, found_in_postgres, write
+from tests.integration.test_erasure import OTHER, PHONE, PHRASE, contact_of, found_in_postgres, write
 from tests.integration.test_front_door_api import Business
 from tests.integration.test_retention import age
 
-__all__ = ["folder"]  # a fixture that runs with each test
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 QUESTION = f"Do you sell {PHRASE} in boxes?"
 ANSWER = "Yes, in boxes of twelve, from our shop in Lindau on all days but Sundays, and fresh each morning.\nAsk for Paul."

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared import config, db
+from shared import db
 from shared.channels.whatsapp_qr import evolution
 from shared.channels.whatsapp_qr.ids import own_id
 from shared.config import settings
@@ -21,11 +21,9 @@ from tests.integration.test_who_may_answer import run
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where files are kept; and nothing is known of the gateway."""
-    monkeypatch.setenv("MEDIA_FOLDER", str(tmp_path / "media"))
+def unknown_gateway(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of the gateway."""
     monkeypatch.setattr(evolution, "_refuse_ids", set())
-    config.reset()
 
 
 def send_picture(door: FrontDoor) -> dict[str, Any]:

@@ -37,17 +37,11 @@ from tests.integration.test_front_door_api import Business
 from tests.site import serving
 from tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 PHONE, LID, BSUID, OTHER = "5511987654321", "77123456@lid", "BR.1502576394655843", "5511900000000"
 PHRASE = "zwetschgenkuchen"
 PICTURE = {"kind": "image", "mime": "image/jpeg", "source": {"id": "137"}}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where files are kept."""
-    monkeypatch.setenv("MEDIA_FOLDER", str(tmp_path / "media"))
-    config.reset()
-    return tmp_path / "media"
 
 
 def write(world: World, text: str, user: str = PHONE, channel: str = "whatsapp_cloud", **more: Any) -> int:
@@ -153,7 +147,7 @@ def live(world: World, door: FrontDoor) -> None:
     world.simulator.clear_faults()
 
 
-def test_what_is_erased_is_nowhere(door: FrontDoor, folder: Path) -> None:
+def test_what_is_erased_is_nowhere(door: FrontDoor, own_folder: Path) -> None:
     world, mine = door.world, Business(door, door.world.customer)
     write(world, "Of another", OTHER, external_id="wamid.0", media=[{**PICTURE, "source": {"id": "138"}}])
     world.drain()
@@ -163,13 +157,13 @@ def test_what_is_erased_is_nowhere(door: FrontDoor, folder: Path) -> None:
     charged = db.scalar("select count(*) from usage_log")
     person, others = contact_of(), contact_of(OTHER)
     [picture] = db.rows("select storage_key from media where filename is not null")
-    assert (folder / picture["storage_key"]).exists()
+    assert (own_folder / picture["storage_key"]).exists()
 
     assert mine("DELETE", f"/contacts/{person}").status_code == 204
     assert found_in_postgres(*digits) == {}
     assert found_in_redis(*digits) == []
-    assert found_in_files(folder, *digits) == []
-    assert not (folder / picture["storage_key"]).exists()
+    assert found_in_files(own_folder, *digits) == []
+    assert not (own_folder / picture["storage_key"]).exists()
     assert db.scalar("select count(*) from usage_log") == charged, "what it cost stays"
     assert mine("DELETE", f"/contacts/{person}").status_code == 404
     [audited] = audit.entries(mine.customer)
@@ -236,7 +230,7 @@ ON_THE_WAY = {"ai-processing": "ai", "whatsapp-cloud-send": "graph", "webhook-de
 
 
 @pytest.mark.parametrize("queue", ON_THE_WAY)
-def test_what_is_on_its_way_reaches_nothing(door: FrontDoor, folder: Path, queue: str) -> None:
+def test_what_is_on_its_way_reaches_nothing(door: FrontDoor, own_folder: Path, queue: str) -> None:
     world = door.world
     world.endpoint(world.customer)
     write(world, PHRASE, external_id="wamid.1", **({"media": [PICTURE]} if queue == "media-fetch" else {}))
@@ -253,7 +247,7 @@ def test_what_is_on_its_way_reaches_nothing(door: FrontDoor, folder: Path, queue
     world.drain()
     assert found_in_postgres(PHONE, PHRASE) == {}
     assert db.rows("select from contact union all select from parked_status union all select from job") == []
-    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    assert [path for path in own_folder.rglob("*") if path.is_file()] == []
 
 
 def test_the_echo_of_a_reply_that_was_on_its_way_brings_nobody_back(door: FrontDoor) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared import config, db
+from shared import db
 from shared.channels import sending
 from shared.config import settings
 from shared.db.credentials import encrypt
@@ -22,14 +22,9 @@ from tests.integration.test_parts import SERVICES, Killed, die, go_on
 from tests.integration.test_sent_files import PDF, PNG, agent, at_desk, send
 from tests.integration.test_who_may_answer import events
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 CHANNELS = ["whatsapp_cloud", "telegram", "whatsapp_qr"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where files are kept."""
-    monkeypatch.setenv("MEDIA_FOLDER", str(tmp_path / "media"))
-    config.reset()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,15 +25,10 @@ from tests.integration.test_front_door_api import API, Business, talk
 from tests.integration.test_who_may_answer import conversation, events
 from tests.integration.widget_page import Page, key_of
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 PNG = content("visitor.png")[1]
 PDF = content("a.pdf")[1]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where files are kept."""
-    monkeypatch.setenv("MEDIA_FOLDER", str(tmp_path / "media"))
-    config.reset()
 
 
 @pytest.fixture

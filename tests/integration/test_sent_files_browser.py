@@ -10,7 +10,7 @@ import requests
 from selenium.webdriver.common.by import By
 
 from scripts.local.simulator.files import content
-from shared import config, db
+from shared import db
 from shared.models import Media
 from tests import browser as browsers
 from tests.browser import Browser
@@ -23,7 +23,10 @@ from tests.site import Site
 from tests.waiting import until
 from web.api import keys
 
-pytestmark = pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}")
+pytestmark = [
+    pytest.mark.usefixtures("own_folder"),
+    pytest.mark.skipif(bool(browsers.missing()), reason=f"no browser: {browsers.missing()}"),
+]
 
 #: Puts a file into a drop, or what is pasted.
 _BRINGS = """
@@ -40,13 +43,6 @@ _LARGE = """
     canvas.getContext('2d').fillRect(0, 0, 1600, 1200);
     return canvas.toDataURL('image/png').split(',')[1];
 """
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where files are kept."""
-    monkeypatch.setenv("MEDIA_FOLDER", str(tmp_path / "media"))
-    config.reset()
 
 
 @pytest.fixture
