@@ -17,8 +17,8 @@ where chatbot.customer_id = :customer_id and conversation.id = coalesce(
 -- Its messages, newest first, with what a bubble shows.
 select id, role, kind, content, data, status, error, reply_to, sent_at, edited_at, revoked_at, created_at,
     metadata ->> 'author' as author, metadata ->> 'source' as source, metadata ->> 'error_code' as error_code,
-    -- Not what the business wrote for a case: that a person comes, that the bot does not know or cannot answer.
-    metadata ? 'provider' and not metadata ? 'tool' as is_models,
+    -- Not what the business wrote for a case: that a person comes, or that the bot cannot answer now.
+    metadata ? 'provider' and not metadata ? 'tool' as is_models, metadata #>> '{tool,name}' = 'no_answer' as is_unknown,
     metadata ? 'fallback' as is_fallback, metadata ? 'unsupported' and edited_at is null and revoked_at is null as is_label,
     case when metadata ->> 'source' = 'desk' then idempotency_key end as form_key,
     (select left(question.content, 2000) from message question where question.id = message.reply_to) as question,

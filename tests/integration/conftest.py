@@ -25,9 +25,14 @@ RedisRefusing = Callable[..., AbstractContextManager[None]]
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The front door waits for a Redis that stands still, as a busy machine has it for seconds: it would do without."""
-    monkeypatch.setattr("web.app.DOOR", replace(DOOR, timeout=60.0))
+def patient() -> Iterator[None]:
+    """The front door waits for a Redis that stands still, as a busy machine has it for seconds: it would do without.
+
+    By a patch of its own: what a test sets by `monkeypatch` is to be undone before its database is dropped.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("web.app.DOOR", replace(DOOR, timeout=60.0))
+        yield
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def test_a_storage_that_is_away_and_memory_that_is_full_cost_no_attempt(
     job = send_job(door, mine, content="See")
     place = Path(settings().media_folder)
     shutil.move(place, place.with_name("away"))
-    place.write_text("no folder")
+    place.write_text("no folder", encoding="utf-8")
     door.world.run(job)
     place.unlink()
     shutil.move(place.with_name("away"), place)

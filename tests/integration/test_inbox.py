@@ -263,7 +263,7 @@ def test_an_answer_is_improved_for_the_next_time(app: Flask, world: World, agent
     assert db.scalar(item) == "On Fridays."
 
 
-def test_only_what_the_model_wrote_is_improved(app: Flask, world: World, agent: User) -> None:
+def test_what_the_model_wrote_or_did_not_know_is_improved(app: Flask, world: World, agent: User) -> None:
     emma = Visitor(app, agent)
     replies = [ask(world, question) for question in ("When do you ship?", UNKNOWN, PERSON)]
     emma.post(path_of(world, "/bot"))
@@ -274,7 +274,8 @@ def test_only_what_the_model_wrote_is_improved(app: Flask, world: World, agent: 
     world.drain()
     [fallback] = [row for row in world.messages(role="assistant") if "fallback" in row["metadata"]]
     page = emma.get(path_of(world)).text
-    assert [f"/messages/{row['id']}/improve" in page for row in (*replies, fallback)] == [True, False, False, False]
+    assert [f"/messages/{row['id']}/improve" in page for row in (*replies, fallback)] == [True, True, False, False]
+    assert f'data-title="{UNKNOWN}" data-content=""' in page, "the words that say so are no answer"
 
 
 def test_an_assignment_is_told_once_and_of_what_was_merged_away_not(world: World, agent: User) -> None:
