@@ -70,11 +70,12 @@ select claimed_jobs.*, (select to_jsonb(context) from (
             and topic = md5(question.chatbot_id || ':' || conversation.external_user_id)) as is_watched,
         conversation.braked_until > now() as braked, question.metadata ->> 'auto_submitted' as auto_submitted,
         -- The bot's replies of the last hour, newest first, if they are many: what shared/ai/brakes.py looks at.
-        (select case when count(*) >= 5 then jsonb_agg(jsonb_build_array(age, pause, is_same, is_alike) order by age) end from (
-            select extract(epoch from now() - reply.created_at) as age,
-                lower(btrim(answered.content)) = lower(btrim(question.content)) as is_same,
-                translate(left(lower(btrim(answered.content)), 1000), '0123456789', '')
-                    = translate(left(lower(btrim(question.content)), 1000), '0123456789', '') as is_alike,
+        (select case when count(*) >= 5 then jsonb_agg(jsonb_build_array(age, pause, is_same, is_same
+                -- But for their digits: those of the question are looked for, and taken out of it, once.
+                or (select question.content ~ '[0-9]') and translate(left(lower(btrim(content)), 1000), '0123456789', '')
+                    = (select translate(left(lower(btrim(question.content)), 1000), '0123456789', ''))) order by age) end from (
+            select extract(epoch from now() - reply.created_at) as age, answered.content,
+                lower(btrim(answered.content)) = (select lower(btrim(question.content))) as is_same,
                 -- Seconds until the customer answered it; null for a message that was accepted before the reply was written.
                 case when lag(answered.id, 1, question.id) over newest_first > reply.id then extract(epoch from
                     lag(answered.created_at, 1, question.created_at) over newest_first - reply.created_at) end as pause
