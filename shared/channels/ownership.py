@@ -52,17 +52,22 @@ def assign(conversation_id: int, owner: str, by: str, minutes: int | None = None
     """Makes somebody the owner, in the caller's transaction; what it returns is for `tickets_of`, once that is committed.
 
     `minutes` without a message bring a person's conversation back to the bot, 0: nothing does; None: as before, or as its chatbot
-    says. `by`: api, desk, phone or provider. What has become a part of another conversation is that. Where the bot has it already
-    and is silent (shared/ai/brakes.py), a person ends the silence so.
+    says. `by`: api, desk, phone or provider. What has become a part of another conversation is that.
     """
     conversation_id = locked(conversation_id)
     if owner == "bot":
-        within = settings().answer_within
-        tickets = db.scalar("select conversation_give_back_v1(%s, %s, %s)", [conversation_id, by, within])
-        if tickets is None and by in ("api", "desk"):
-            tickets = queries["end_brake"].scalar(conversation_id=conversation_id, answer_within=within)
-        return tickets or []
+        return _give_back(conversation_id, by)
     return db.scalar("select conversation_take_over_v1(%s, %s, %s, %s)", [conversation_id, owner, by, minutes])
+
+
+def _give_back(conversation_id: int, by: str) -> Any:
+    """The bot answers. A person who gives it back ends its silence (shared/ai/brakes.py), also where the bot has it already."""
+    within = settings().answer_within
+    was_braked = by in ("api", "desk") and queries["end_brake"].scalar(conversation_id=conversation_id)
+    tickets = db.scalar("select conversation_give_back_v1(%s, %s, %s)", [conversation_id, by, within])
+    if tickets is None and was_braked:
+        tickets = queries["answer_again"].scalar(conversation_id=conversation_id, by=by, answer_within=within)
+    return tickets or []
 
 
 def assign_as_provider_says(chatbot_id: int, channel: str, external_user_id: str, owner: str) -> None:

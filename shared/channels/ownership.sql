@@ -27,12 +27,16 @@ select found.id, is_new, case when is_new then (
 from (select id, rank, false as is_new from known_conversations union all select id, 3, is_new from new_conversations) found
 order by rank limit 1
 
--- name: end_brake(conversation_id, answer_within)
--- The bot answers again where it was silent, for somebody has looked; first what the customer wrote last, as when it is given back.
--- No brakes beside a time: replies from before that time are no reason for another one (workers/ai.sql).
-with freed_conversations as (
-    update conversation set braked_until = clock_timestamp(), brakes = 0
-    where id = :conversation_id and owner = 'bot' and braked_until > clock_timestamp()
-    returning id
-)
-select job_follow_up(question_jobs_v1(id, :answer_within), '[]') from freed_conversations
+-- name: end_brake(conversation_id)
+-- The bot is silent no longer, for somebody has looked. No brakes beside a time: replies from before that time are no reason for
+-- another one (workers/ai.sql).
+update conversation set braked_until = clock_timestamp(), brakes = 0
+where id = :conversation_id and braked_until > clock_timestamp()
+returning true
+
+-- name: answer_again(conversation_id, by, answer_within)
+-- The bot, whose conversation it was, answers what the customer wrote last, and the business hears of it, as when it is given back.
+select job_follow_up(question_jobs_v1(conversation.id, :answer_within), jsonb_build_array(owner_event_v1('conversation.returned',
+    chatbot.customer_id, chatbot.id, conversation.id, conversation.channel, conversation.external_user_id, 'bot', :by)))
+from conversation join chatbot on chatbot.id = conversation.chatbot_id
+where conversation.id = :conversation_id

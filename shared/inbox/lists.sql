@@ -62,6 +62,7 @@ order by wanted.place
 -- the bot's last words are the same in all of them, that it passes this on.
 select conversation.id, chatbot.name as chatbot_name, conversation.channel, conversation.external_user_id,
     contact.name as contact_name, conversation.owner, conversation.handed_over_at, conversation.handover_reason,
+    coalesce(conversation.owner = 'bot' and conversation.braked_until > now(), false) as is_braked,
     conversation.assigned_to, assignee.name as assignee_name,
     newest.role, newest.content, newest.status, newest.author, coalesce(newest.created_at, conversation.created_at) as at
 from unnest(:ids::bigint[]) with ordinality as wanted(id, place)

@@ -11,6 +11,7 @@ from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.channels import ownership
 from shared.config import ConfigError, read_settings
+from shared.inbox import work
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
@@ -106,6 +107,7 @@ def test_what_comes_after_the_silence_is_answered_and_the_next_brake_lasts_longe
 
 def test_a_person_lets_the_bot_answer_again(door: FrontDoor) -> None:
     world = door.world
+    world.endpoint(world.customer)
     talk(world, [AWAY] * 6)
     thread = f"/desk/c/{world.customer}/conversations/{db.scalar('select id from conversation')}"
     emma = Visitor(door.client.application, person("agent", world.customer, "Emma"))
@@ -115,6 +117,8 @@ def test_a_person_lets_the_bot_answer_again(door: FrontDoor) -> None:
     world.drain()
     assert len(world.messages(role="assistant")) == 6, "what came during the silence is answered"
     assert db.scalar("select count(*) from audit_entry where action = 'conversation.returned'") == 1
+    [told] = db.rows("select payload from webhook_event where event = 'conversation.returned'")
+    assert (told["payload"]["owner"], told["payload"]["by"], told["payload"]["channel"]) == ("bot", "desk", "whatsapp_cloud")
     talk(world, [AWAY] * 7)
     assert (len(world.messages(role="assistant")), brake(world)["brakes"]) == (10, 1), "another loop ends as the first did"
     assert brake(world)["lasts"] > 0
@@ -181,6 +185,25 @@ def test_what_people_write_goes_out_while_the_bot_is_silent(door: FrontDoor) -> 
     assert answer.status_code == 202
     world.drain()
     assert world.messages(role="assistant")[-1]["status"] == "SENT"
+
+
+def test_the_list_says_where_the_bot_is_silent(door: FrontDoor) -> None:
+    talk(door.world, [AWAY] * 6)
+    emma = Visitor(door.client.application, person("agent", door.world.customer, "Emma"))
+    assert "bot silent" in emma.get(f"/desk/c/{door.world.customer}/inbox?view=all").text
+    db.rows("update conversation set braked_until = now()")
+    assert "bot silent" not in emma.get(f"/desk/c/{door.world.customer}/inbox?view=all").text
+
+
+def test_who_takes_a_conversation_and_gives_it_back_has_ended_the_silence(world: World) -> None:
+    talk(world, [AWAY] * 6)
+    conversation = db.scalar("select id from conversation")
+    emma = person("agent", world.customer, "Emma")
+    work.take(conversation, emma.id)
+    work.hand_to(conversation, "bot", lambda: None)
+    world.drain()
+    assert len(world.messages(role="assistant")) == 6, "what came during the silence is answered"
+    assert (brake(world)["brakes"], brake(world)["lasts"] <= 0) == (0, True)
 
 
 @pytest.mark.parametrize("value", ["4/1m", "101/10m", "60/2h", "many"])
