@@ -228,7 +228,11 @@ def _first(texts: Any, value: Any, name: str) -> str:
     where = ""
     while isinstance(texts, dict):
         key, texts = next(iter(texts.items()))
-        if key != "_schema":  # that is the object as a whole
+        if key == "key" and _inside(value, key) is None:  # fields.Dict, of a member's name
+            value = name
+        elif key == "value" and not isinstance(value, dict):  # fields.Dict, of what a member holds
+            continue
+        elif key != "_schema":  # that is the object as a whole
             value, name = _inside(value, key), str(key)
             where += (", " if where else "") + (f"number {key + 1}" if isinstance(key, int) else name)
     text = str(next(iter(texts)) if isinstance(texts, list) else texts).rstrip(".")

@@ -36,7 +36,7 @@ class _Spans(fields.List[Any]):
 
 def opening_hours_field() -> fields.Dict:
     """The field of a chatbot."""
-    about = 'When people are there, such as {"mon": [["09:00", "17:30"]]}; a day that is not named is closed; null: always.'
+    about = 'When people are there, by day, mon to sun: {"mon": [["09:00", "17:30"]]}; a day not named is closed; null: always.'
     return fields.Dict(
         keys=fields.String(validate=validate.OneOf(DAYS, error="days are " + ", ".join(DAYS))),
         values=_Spans(),

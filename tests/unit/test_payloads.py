@@ -15,6 +15,7 @@ from shared.errors import InvalidPayload, PermanentError
 from shared.payloads import IncomingMessage, WebhookDelivery, check, read
 from shared.queues import Queue
 from shared.teaching import fields
+from shared.teaching.hours import opening_hours_field
 
 GOOD = {"chatbot_id": 1, "channel": "widget", "external_user_id": "v-1", "content": "Hello"}
 
@@ -66,6 +67,7 @@ class _Entry(Schema):
 
 class _Chatbot(Schema):
     providers = List(Nested(_Entry), validate=validate.Length(1, 5, error="must name 1 to 5 providers"))
+    opening_hours = opening_hours_field()
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,16 @@ class _Chatbot(Schema):
         ({"providers": [[_ENTRY]]}, "providers: number 1: Invalid input type (got a list of 1)"),
         ({"providers": _ENTRY}, "providers: Not a valid list (got an object)"),
         ({"providers": [_ENTRY] * 6}, "providers: must name 1 to 5 providers (got a list of 6)"),
+        (
+            {"opening_hours": {"monday": []}},
+            "opening_hours: monday: days are mon, tue, wed, thu, fri, sat, sun (got 'monday')",
+        ),
+        ({"opening_hours": {"mon": "9-17"}}, "opening_hours: mon: Not a valid list (got '9-17')"),
+        ({"opening_hours": {"mon": []}}, "opening_hours: mon: must have 1 to 8 openings (got a list of 0)"),
+        (
+            {"opening_hours": {"mon": [["09:00", "9"]]}},
+            "opening_hours: mon, number 1, number 2: must be a time, such as 09:00 (got '9')",
+        ),
         ({"provider_api_key": "sk-abc"}, "provider_api_key: Unknown field (got a text)"),
     ],
 )
