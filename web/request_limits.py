@@ -10,6 +10,8 @@ import hashlib
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from urllib.parse import urlsplit
@@ -66,16 +68,22 @@ def check_message(visitor: Visitor) -> None:
     _count(conf.widget_chatbot_messages_per_minute, f"chatbot:{visitor.chatbot_id}", together)
 
 
-def check_file(customer_id: int, size: int) -> None:
-    """Counts the bytes of a visitor's file. Raises TooManyRequests.
+@contextmanager
+def counted_file(customer_id: int, size: int) -> Iterator[None]:
+    """Counts the bytes of a visitor's file, which the block keeps. Raises TooManyRequests.
 
     A full quota refuses the files of a business's other channels, too, and files without a message count for a day: nobody
-    should be able to fill it alone.
+    should be able to fill it alone. One that is not kept fills nothing, and does not count.
     """
-    limit = max(LEAST_OF_FILES, settings().media_quota // QUOTA_PARTS)
-    name = f"files:{client_site()}:{customer_id}"
-    megabytes = math.ceil(size / 1024 / 1024)
-    _count_in(RateLimitItemPerDay(limit), name, "Visitors from this address may send {} MiB of files", megabytes)
+    limit = RateLimitItemPerDay(max(LEAST_OF_FILES, settings().media_quota // QUOTA_PARTS))
+    name, megabytes = f"files:{client_site()}:{customer_id}", math.ceil(size / 1024 / 1024)
+    allowed = "Visitors from this address may send {} MiB of files"
+    _count_in(limit, name, allowed, megabytes)
+    try:
+        yield
+    except BaseException:
+        _count_in(limit, name, allowed, -megabytes)
+        raise
 
 
 def check_session() -> None:

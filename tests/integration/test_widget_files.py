@@ -124,6 +124,17 @@ def test_visitors_of_one_address_do_not_fill_a_business_quota(page: Page, monkey
     assert say(page, [], "Hello?").status_code == 202, "words are taken all the same"
 
 
+def test_files_that_find_no_room_do_not_use_up_what_an_address_may_send(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIA_QUOTA_MB", "1")
+    config.reset()
+    answers = [send(page, PNG + os.urandom(9_900_000)) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [422, 422, 422]
+    monkeypatch.setenv("MEDIA_QUOTA_MB", "200")
+    config.reset()
+    answers = [send(page, PNG + os.urandom(9_900_000)) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+
+
 def test_a_business_sees_what_its_visitors_sent(door: FrontDoor, page: Page) -> None:
     say(page, [send(page).json["file"]], "See")
     door.world.drain()

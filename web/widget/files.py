@@ -18,7 +18,7 @@ from shared.media import files
 from shared.models import Chatbot, Conversation, Media, Message
 from web import uploads
 from web.files import FILE
-from web.request_limits import check_file
+from web.request_limits import counted_file
 from web.server.wsgi import BODY_FILE
 from web.signing import Serializer
 from web.uploads import FileRefused, Why
@@ -59,8 +59,8 @@ def take(visitor: Visitor, name: str) -> tuple[Sent, str]:
     try:
         with uploads.arriving(source, request.content_type, name) as file:
             customer_id = _customer_of(visitor)
-            check_file(customer_id, file.size)
-            file.keep(customer_id)
+            with counted_file(customer_id, file.size):
+                file.keep(customer_id)
     except FileRefused as refusal:
         raise _refusal(refusal) from None
     sent = Sent(file.kind, file.mime, file.size, file.sha256, file.name)
