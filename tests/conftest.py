@@ -26,6 +26,7 @@ from shared.broker import connection, redis_broker
 from shared.jobs.ledger import leases
 from shared.jobs.stage import isolation
 from shared.telemetry import metrics
+from shared.webhooks import gone
 from tests.builders import World
 
 # Neither how long an example takes on a busy machine nor which ones are tried decides a test: they are the same each time.
@@ -135,6 +136,7 @@ def environment(
 
 
 def _forget() -> None:
+    gone.stop()
     config.reset()
     db.reset()
     db.outage.forget()

@@ -15,6 +15,7 @@ INTERVAL = 1.0
 
 _lock = threading.Lock()
 _watcher: threading.Thread | None = None
+_stopping = threading.Event()
 
 
 def watch() -> None:
@@ -25,6 +26,17 @@ def watch() -> None:
             if _watcher is None or not _watcher.is_alive():
                 _watcher = threading.Thread(target=_keep_looking, name="gone-endpoints", daemon=True)
                 _watcher.start()
+
+
+def stop() -> None:
+    """Ends the watch until the next call of `watch`. For programs whose settings change: tests."""
+    global _watcher  # noqa: PLW0603
+    with _lock:
+        if _watcher is not None:
+            _stopping.set()
+            _watcher.join()
+            _stopping.clear()
+            _watcher = None
 
 
 def end_calls() -> int:
@@ -38,8 +50,7 @@ def end_calls() -> int:
 
 
 def _keep_looking() -> None:
-    pause = threading.Event()
-    while not pause.wait(INTERVAL):
+    while not _stopping.wait(INTERVAL):
         try:
             ended = end_calls()
         except Exception as problem:
