@@ -102,19 +102,22 @@ def budgets(customer_id: int | None = None) -> list[dict[str, Any]]:
     return db.rows(chosen if customer_id is None else chosen.where(Budget.customer == customer_id))
 
 
-def set_budget(customer_id: int, budget: dict[str, Any], *, by_operator: bool = False, is_open: bool = False) -> dict[str, Any]:
+def set_budget(customer_id: int, budget: dict[str, Any], *, by_operator: bool = False) -> dict[str, Any]:
     """Sets the budget of a customer, or of one of its chatbots, in place of the one before.
 
-    `by_operator`: the operator sets it, and no customer can change it unless it `is_open`. Raises InvalidPayload for a foreign
-    chatbot or an unknown time zone, and Refused if the operator has set the one before.
+    `by_operator`: the operator sets it, and no customer can change it. Raises InvalidPayload for a foreign chatbot or an unknown
+    time zone, and Refused if the operator has set the one before.
     """
     with db.transaction():
-        budget_id = store(customer_id, budget, by_operator=by_operator, is_open=is_open)
+        budget_id = store(customer_id, budget, by_operator=by_operator)
     return counted(budget_id)
 
 
 def store(customer_id: int, budget: dict[str, Any], *, by_operator: bool = False, is_open: bool = False) -> int:
-    """As `set_budget`, in a transaction of the caller's, who has it `counted` afterwards; returns its id."""
+    """As `set_budget`, in a transaction of the caller's, who has it `counted` afterwards; returns its id.
+
+    `is_open`: customers may change what the operator sets.
+    """
     _check_values(customer_id, budget)
     scope = {"customer": customer_id, "chatbot": budget["chatbot_id"]}
     values = {name: value for name, value in budget.items() if name != "chatbot_id"}

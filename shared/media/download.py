@@ -26,11 +26,12 @@ class Spoilt(OutsideFailure):
 
 
 class Download:
-    """Write into it, then `check` it. `size` and `sha256` are what was announced, if anything was."""
+    """Write into it, then `check` it. `sha256` is what was announced, if anything was; `expect` tells of more."""
 
-    def __init__(self, folder: Path, mime: str | None = None, size: int | None = None, sha256: str | None = None) -> None:
+    def __init__(self, folder: Path, mime: str | None = None, sha256: str | None = None) -> None:
         self.mime, self.filename = mime, None
-        self.announced_size, self.announced_sha256 = size, sha256
+        self.announced_size: int | None = None
+        self.announced_sha256 = sha256
         self.head = b""
         self._limit = settings().media_max * 1024 * 1024
         with down_if_it_fails():

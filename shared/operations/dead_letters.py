@@ -73,12 +73,12 @@ class Filter:
         return conditions
 
 
-def groups(customer_id: int | None = None) -> list[dict[str, Any]]:
+def groups() -> list[dict[str, Any]]:
     """Open ones by reason, the newest first: how many, of how many customers, since when, how many in each hour of the last day.
 
     `customer` is the name of the only customer, where there is one.
     """
-    return [{**row, "explanation": explanation(row["error_code"])} for row in queries["groups"].rows(customer_id=customer_id)]
+    return [{**row, "explanation": explanation(row["error_code"])} for row in queries["groups"].rows()]
 
 
 def failing_endpoints() -> list[dict[str, Any]]:

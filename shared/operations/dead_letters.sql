@@ -1,4 +1,4 @@
--- name: groups(customer_id)
+-- name: groups
 -- `hours`: how many failed in each of the last 24 hours, the oldest first.
 select queue, channel, error_code, count(*) as count, count(distinct customer_id) as customers,
     case when count(distinct customer_id) = 1 then (select name from customer where id = min(letter.customer_id)) end as customer,
@@ -10,7 +10,7 @@ select queue, channel, error_code, count(*) as count, count(distinct customer_id
         from generate_series(23, 0, -1) hour, unnest(array_agg(floor(extract(epoch from now() - failed_at) / 3600)::integer)) age
         group by hour order by hour desc) as hours
 from dead_letter letter
-where state = 'open' and customer_id is not distinct from coalesce(:customer_id, customer_id)
+where state = 'open'
 group by queue, channel, error_code order by max(failed_at) desc limit 100
 
 -- name: count_repeatable(most)

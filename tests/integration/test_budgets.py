@@ -248,10 +248,10 @@ def test_lost_calls_of_one_message_are_swept_together(world: World) -> None:
     assert (reservations(), row(mine)["spent_tokens"]) == ([], used())
 
 
-def paid_for(world: World, model: str = MODEL) -> meter.Meter:
+def paid_for(world: World) -> meter.Meter:
     """A call without a job that was answered and is not booked yet."""
     paying = meter.Meter(meter.Payer(world.customer, world.chatbot), has_budget=True)
-    with paying.call("ai", "https://a.example/v1", model, meter.Most(1_000, 1_000)) as call:
+    with paying.call("ai", "https://a.example/v1", MODEL, meter.Most(1_000, 1_000)) as call:
         call.paid(10, 10)
     return paying
 

@@ -20,9 +20,9 @@ from tests.integration.front_door import FrontDoor, change, waha_event, waha_mes
 CLOUD = "whatsapp_cloud"
 
 
-def account(world: World, name: str = CLOUD) -> health.ChannelAccount:
-    """The world's account on a channel."""
-    return health.account_of(channel(name), world.chatbot, "x")
+def account(world: World) -> health.ChannelAccount:
+    """The world's number."""
+    return health.account_of(channel(CLOUD), world.chatbot, "x")
 
 
 def state(name: str = CLOUD) -> tuple[str, str | None]:

@@ -31,9 +31,9 @@ CLOUD, CLOUD_QUEUE = "whatsapp_cloud", "whatsapp-cloud-send"
 REFUSED = {"kind": "graph", "fault": "status", "status": 400}
 
 
-def fail_sends(world: World, simulator: Simulator, users: int, fault: dict[str, object] = REFUSED) -> None:
+def fail_sends(world: World, simulator: Simulator, users: int) -> None:
     """A reply to each of so many people is refused for good."""
-    simulator.faults([fault])
+    simulator.faults([REFUSED])
     for user in range(users):
         world.say(channel=CLOUD, user=f"49{user:08}", external_id=f"in-{user}")
     world.drain()

@@ -217,8 +217,8 @@ def test_guessing_ends_after_ten_wrong_passwords(app: Flask, world: World) -> No
 def test_an_operator_reads_texts_only_with_the_grant_and_each_look_is_recorded(app: Flask, world: World) -> None:
     operator = person("operator", None)
 
-    def looked(path: str = "/desk/c/1/inbox") -> str:
-        with app.test_request_context(path):
+    def looked() -> str:
+        with app.test_request_context("/desk/c/1/inbox"):
             g.user = users.require(operator.id)
             text = masked("My number is 4711")
             record_look(app.make_response(""))

@@ -368,8 +368,8 @@ def test_a_deletion_that_comes_while_a_colleagues_message_is_accepted_is_done_to
 # ------------------------------------------------------------------------------------------------------------- quotes
 
 
-def quoting(external_id: str = "3EB0Q") -> InboundMessage:
-    return said("And this?", external_id, data={"quoted": {"id": "3EB0A", "text": "My number is 123"}}, may_answer=False)
+def quoting() -> InboundMessage:
+    return said("And this?", "3EB0Q", data={"quoted": {"id": "3EB0A", "text": "My number is 123"}}, may_answer=False)
 
 
 @pytest.mark.parametrize("by", [PHONE, "", LID, "4930@c.us"])

@@ -134,11 +134,11 @@ def test_of_statuses_that_come_together_the_furthest_counts(world: World) -> Non
     assert [message["status"] for message in world.messages(role="assistant")] == ["READ"]
 
 
-def _consumer(messages: int, threads: int = 2) -> WokenConsumer:
+def _consumer(messages: int) -> WokenConsumer:
     broker = get_broker()
     broker.declare_queue(LANE)
     broker.put([addressed(message_for(Ticket(number, Queue.OUTGOING, 5)), None) for number in range(1, messages + 1)])
-    return WokenConsumer(broker, LANE, threads)
+    return WokenConsumer(broker, LANE, 2)
 
 
 def test_a_worker_whose_threads_are_all_busy_still_has_a_heartbeat(

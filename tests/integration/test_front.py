@@ -222,10 +222,9 @@ def test_who_expects_100_is_told_to_go_on(site: Site, door: FrontDoor) -> None:
         assert status_of(client.recv(4096)) == 200
 
 
-def slow_bodies(site: Site, count: int, size: int = 1, path: str = CLOUD) -> list[socket.socket]:
+def slow_bodies(site: Site, count: int, size: int = 1) -> list[socket.socket]:
     """Requests whose bodies have begun, and do not end."""
-    proof = SHOWN if path == CLOUD else b"apikey: x\r\n"
-    return [site.raw(post(path, proof + b"Content-Length: 900000\r\n", b"{" * size)) for _ in range(count)]
+    return [site.raw(post(CLOUD, SHOWN + b"Content-Length: 900000\r\n", b"{" * size)) for _ in range(count)]
 
 
 def answered(connections: list[socket.socket]) -> list[int]:

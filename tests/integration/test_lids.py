@@ -26,9 +26,9 @@ def asked(world: World) -> list[str]:
     return [request["key"] for request in world.simulator.record("waha") if "/lids/" in request["path"]]
 
 
-def turns(name: str = LID) -> tuple[int, float | None]:
-    """How often a @lid had its turn, and seconds until the next."""
-    [row] = db.rows("select lookups, extract(epoch from lookup_at - now()) as wait from contact_identity where name = %s", [name])
+def turns() -> tuple[int, float | None]:
+    """How often LID had its turn, and seconds until the next."""
+    [row] = db.rows("select lookups, extract(epoch from lookup_at - now()) as wait from contact_identity where name = %s", [LID])
     return row["lookups"], row["wait"] if row["wait"] is None else float(row["wait"])
 
 

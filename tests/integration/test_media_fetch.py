@@ -192,9 +192,9 @@ def qr(world: World, dialect: str = "waha") -> dict[str, Any]:
     return {"channel": "whatsapp_qr", "external_user_id": "5511912345678@c.us"}
 
 
-def address(world: World, name: str, session: str = "") -> dict[str, Any]:
+def address(world: World, name: str) -> dict[str, Any]:
     """A file of WAHA's, under the name that the gateway has in its container."""
-    return {"kind": "image", "source": {"url": f"http://waha:3000/api/files/{session or f's{world.chatbot}'}/{name}"}}
+    return {"kind": "image", "source": {"url": f"http://waha:3000/api/files/s{world.chatbot}/{name}"}}
 
 
 def evolution(name: str, **more: Any) -> dict[str, Any]:

@@ -38,11 +38,9 @@ def fresh(world: World, ai: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Worl
     return world
 
 
-def own_provider(world: World, customer_price: int = 12_000) -> tuple[int, int]:
+def own_provider(world: World) -> tuple[int, int]:
     """A customer whose chatbot has a provider of its own."""
-    return world.tenant(
-        customer_price, provider_base_url=f"{world.simulator.url}/v1", provider_api_key=credentials.encrypt("sk-own")
-    )
+    return world.tenant(12_000, provider_base_url=f"{world.simulator.url}/v1", provider_api_key=credentials.encrypt("sk-own"))
 
 
 def ask(world: World, chatbot: int, people: int, meanwhile: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:

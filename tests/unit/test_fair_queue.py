@@ -223,10 +223,10 @@ def customers(queue: FairQueue, count: int) -> list[int | None]:
     return [queue.get_nowait().message.customer for _ in range(count)]
 
 
-def put_of(queue: FairQueue, customer: int | None, count: int, lane: int = queues.LOWEST, queue_name: str = "x") -> None:
+def put_of(queue: FairQueue, customer: int | None, count: int, lane: int = queues.LOWEST) -> None:
     """So many items of a customer."""
     for number in range(count):
-        queue.put(Item(lane, number, Message(queue_name, customer)))
+        queue.put(Item(lane, number, Message("x", customer)))
 
 
 @pytest.mark.parametrize("lane", PRIORITIES)

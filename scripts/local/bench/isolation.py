@@ -46,11 +46,11 @@ UNDELIVERED = """
 """
 
 
-def isolation(rig: Rig, messages: int, endpoints: int = ENDPOINTS) -> Run:
-    """A steady load on this many endpoints, a tenth of which hang. Raises RuntimeError if a count is not exact."""
+def isolation(rig: Rig, messages: int) -> Run:
+    """A steady load on ENDPOINTS, a tenth of which hang. Raises RuntimeError if a count is not exact."""
     rig.empty()
     with Simulator.start(seed=1) as simulator:
-        chatbots = add_tenants(endpoints, simulator.url, HANGING_EVERY)
+        chatbots = add_tenants(ENDPOINTS, simulator.url, HANGING_EVERY)
         simulator.faults([{"kind": "webhook", "fault": "timeout", "match": "/hangs-", "ms": HANG_MS}])
         world = World(simulator.environment(), [simulator.pid])
         with rig.workers(world, {}) as pids:

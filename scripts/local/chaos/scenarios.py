@@ -36,9 +36,9 @@ def _dying_streams(rate: float) -> list[dict[str, Any]]:
     return [{"kind": "ai", "fault": "pace", "ms": 10}, *cuts]
 
 
-def _slow_calls(ms: int = 300) -> tuple[dict[str, Any], ...]:
+def _slow_calls() -> tuple[dict[str, Any], ...]:
     """Calls that take a moment, so that an outage meets some that are under way."""
-    return tuple({"kind": kind, "fault": "latency", "ms": ms} for kind in ("ai", *PROVIDERS, "webhook"))
+    return tuple({"kind": kind, "fault": "latency", "ms": 300} for kind in ("ai", *PROVIDERS, "webhook"))
 
 
 def _throttled(rate: float) -> tuple[dict[str, Any], ...]:
