@@ -185,6 +185,12 @@ LINK = {"type": "text_link", "offset": 0, "length": 4, "url": "https://shop.exam
             {"id": "42:5", "text": "red"},
         ),
         ({"text": "this?", "external_reply": {"origin": {}}, "quote": {"text": "x" * 2_000}}, "this?", {"text": "x" * 1_000}),
+        (
+            {"text": "this?", "external_reply": {"message_id": 5, "poll": {"question": "Red?", "options": [{"text": "Yes"}]}}},
+            "this?",
+            {"text": "📊 Red?\n- Yes"},
+        ),
+        ({"text": "this?", "external_reply": {"message_id": 5, "photo": SIZES}}, "this?", None),
     ],
 )
 def test_words_that_are_not_in_the_text(content: dict[str, Any], words: str, quoted: dict[str, Any] | None) -> None:

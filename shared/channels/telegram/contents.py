@@ -78,10 +78,11 @@ def _things(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _quoted(message: dict[str, Any]) -> dict[str, Any]:
-    """The message that is replied to, with its words or those of them that were picked."""
+    """The message that is replied to, with its words or those of them that were picked. One of another chat has no id in ours."""
     original = message.get("reply_to_message")
     number = integer(get_path(original, "message_id"))
-    said = in_words(_things(original), words_of(original)) if isinstance(original, dict) else ""
+    replied_to = original or message.get("external_reply")
+    said = in_words(_things(replied_to), words_of(replied_to)) if isinstance(replied_to, dict) else ""
     quoted_id = "" if number is None else message_id(get_path(message, "chat", "id"), number)
     return quoted(quoted_id, get_text(message, "quote", "text") or said)
 

@@ -46,9 +46,14 @@ def send_text(token: str, chat_id: str, text: str, choices: Sequence[Choice] = (
     return id_of_sent(chat_id, answer)
 
 
+#: What a 400 says of a topic that nothing can be sent to.
+_TOPIC_GONE = ("thread not found", "topic_deleted", "topic_closed")
+
+
 def is_topic_gone(answer: Response) -> bool:
-    """Whether the topic that was to get it is there no more."""
-    return answer.status == 400 and "thread not found" in description_of(answer).lower()
+    """Whether the topic that was to get it is there no more, or takes nothing."""
+    said = description_of(answer).lower()
+    return answer.status == 400 and any(words in said for words in _TOPIC_GONE)
 
 
 def id_of_sent(chat_id: str, answer: Response) -> str:
