@@ -231,6 +231,9 @@ DEAD = (
     "Protocol error (Runtime.callFunctionOn): Target closed.",
     "Protocol error: Session closed. Most likely the page has been closed.",
     "Attempted to use detached Frame '7A'.",
+    "Navigating frame was detached",
+    "Navigation failed because browser has disconnected!",
+    "page.evaluate: Target page, context or browser has been closed",
 )
 
 
@@ -267,6 +270,8 @@ def test_an_engines_words_are_the_reason_that_is_kept() -> None:
         (500, raised("14 UNAVAILABLE: No connection established"), ProviderFailed, Reason.PROVIDER_FAILED),
         (500, raised("Evaluation failed: Error: wid error: invalid wid"), PermanentRefusal, Reason.RECIPIENT_UNREACHABLE),
         (500, raised("2 UNKNOWN: can't send message to unknown server x"), PermanentRefusal, Reason.RECIPIENT_UNREACHABLE),
+        (500, raised("2 UNKNOWN: server returned error 463"), PermanentRefusal, Reason.NEW_CHATS_REFUSED),
+        (500, raised("2 UNKNOWN: server returned error 479"), ProviderFailed, Reason.PROVIDER_FAILED),
         (504, {}, OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
         (418, {}, PermanentRefusal, Reason.UNKNOWN_CODE),
     ],

@@ -46,10 +46,14 @@ SAYINGS: tuple[tuple[str, Meaning], ...] = (
     ("doesn't contain a device jid", OFFLINE),  # whatsmeow: nobody has logged in
     ("target closed", OFFLINE),  # the browser's page is gone, until the session is restarted
     ("session closed", OFFLINE),
+    ("browser has been closed", OFFLINE),
+    ("browser has disconnected", OFFLINE),
     ("detached frame", OFFLINE),
+    ("frame was detached", OFFLINE),
     ("not-acceptable", UNREACHABLE),  # Baileys: WhatsApp knows no such chat
     ("invalid wid", UNREACHABLE),  # the same of WEBJS
     ("unknown server", UNREACHABLE),  # the same of whatsmeow
+    ("server returned error 463", Meaning(Outcome.FAIL, Reason.NEW_CHATS_REFUSED)),  # as `_SERVER_CODES` has it
 )
 #: Statuses by which a proxy says that it waited in vain for the gateway, which may have sent it.
 _TIMEOUTS = frozenset({504, 524})
