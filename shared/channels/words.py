@@ -11,7 +11,8 @@ A message's `data` has the thing itself, as the API shows it. Its members, all o
     poll      {question, options: [text]}                       a poll that the customer made
     vote      {question, options: [text]}                       what the customer chose in a poll
     event     {name, description, start, place, answer}     an invitation; or what the customer answers to one
-    referral  {source_type, source_id, source_url, headline, body, ctwa_clid}     the ad, post or link that somebody comes from
+    referral  {source_type, source_id, source_url, headline, body, greeting, ctwa_clid}  the ad, post or link that somebody
+                                                                comes from; `greeting`: what the ad said first in the chat
     quoted    {id, text, role}     the message that is replied to, as the channel shows it; once saved, as we have it, if we do
     album     id                                                the same in all pictures of an album
 """
@@ -133,6 +134,8 @@ def _referral(referral: Mapping[str, Any]) -> str:
     text = " ".join(filter(None, [headline, _text(referral, "source_url")]))
     if _text(referral, "source_type") == "link":  # its id is what the business wrote into it
         text = text or _text(referral, "source_id")
+    said = f"greeted with: {greeting}" if (greeting := _text(referral, "greeting")) else ""
+    text = "; ".join(filter(None, [text, said]))
     return f"(comes from the {_text(referral, 'source_type') or 'ad'}: {text})" if text else ""
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.channels.inbound import (
+    DeliveryStatus,
     IgnoredItem,
     InboundEdit,
     InboundItem,
@@ -110,6 +111,11 @@ READ: list[tuple[str, dict[str, Any], Kind, str]] = [
      Kind.TEXT, "Is it blue?\n🏷 SKU-7"),
     ("text after an ad", sent("text", text={"body": "Hello!"}, referral={"source_type": "ad", "headline": "Chair 50% off"}),
      Kind.TEXT, "Hello!\n(comes from the ad: Chair 50% off)"),
+    ("text after an ad that greeted", sent("text", text={"body": "Yes!"}, referral={
+        "source_type": "ad", "headline": "Sofa", "welcome_message": {"text": "Hi, do you want a sofa?"}}),
+     Kind.TEXT, "Yes!\n(comes from the ad: Sofa; greeted with: Hi, do you want a sofa?)"),
+    ("blanks after an ad", sent("text", text={"body": " "}, referral={"source_type": "ad", "headline": "Sofa"}),
+     Kind.TEXT, "(comes from the ad: Sofa)"),
     ("contact with a position",
      sent("contacts", contacts=[{"name": {"formatted_name": "Di"},
                                  "org": {"company": "Acme", "department": "Sales", "title": "Head"}}]),
@@ -203,6 +209,14 @@ def test_what_meta_cannot_pass_on_is_shown_as_what_it_was(kind: Any, shown: str)
     assert (got.kind, got.content, got.metadata["unsupported"]) == (Kind.MEDIA, f"[{shown}]", shown)
 
 
+@pytest.mark.parametrize("status", ["captured", "pending", "failed"])
+def test_how_a_payment_went_says_nothing_of_the_message_that_asked_for_it(status: str) -> None:
+    paid = {"id": "wamid.OUT", "status": status, "type": "payment", "payment": {"reference_id": "order-7"}}
+    arrived = {"id": "wamid.OUT", "status": "read", "type": "message"}
+    [payment, message] = parsed(messages=[], statuses=[paid, arrived])
+    assert (type(payment), type(message)) == (IgnoredItem, DeliveryStatus)
+
+
 @pytest.mark.parametrize("name", ["messages", "statuses", "errors", "contacts"])
 def test_a_list_that_is_null_is_none(name: str) -> None:
     text = sent("text", text={"body": "Hi"})
@@ -249,6 +263,8 @@ SILENCE: list[dict[str, Any]] = [
     sent("novelty"),
     sent("novelty", novelty={"state": "on"}),
     sent("text", text={"body": " \n "}),
+    sent("text", text={"body": " "}, context={"from": "1", "id": "wamid.0"}),
+    sent("text", text={"body": ""}, referral={"source_type": "ad", "source_id": "1202"}),
     sent("novel_pin", novel_pin={"id": "wamid.0", "type": "pin"}),
     sent("edit", edit={"original_message_id": "wamid.0", "message": {"type": "image", "image": {"id": "1"}}}),
     {"from": ANA, "id": "wamid.1"},

@@ -461,6 +461,12 @@ def test_a_picture_in_the_body_is_no_words(prefix: str, payload: dict[str, Any],
             {"referral": {"headline": "Sale", "body": "50%", "ctwa_clid": "A"}},
         ),
         (
+            {"body": "yes", "_data": {"type": "chat", "ctwaContext": {"title": "Sale", "greetingMessageBody": "Hi! Shoes?"}}},
+            Kind.TEXT,
+            "yes\n(comes from the ad: Sale; greeted with: Hi! Shoes?)",
+            {"referral": {"headline": "Sale", "greeting": "Hi! Shoes?"}},
+        ),
+        (
             {"body": "this", "_data": {"type": "chat", "quotedStanzaID": "3AQ", "quotedMsg": {"body": "Red or blue?"}}},
             Kind.TEXT,
             "this",

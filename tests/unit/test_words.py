@@ -35,6 +35,7 @@ WORDS: list[tuple[dict[str, Any], str]] = [
     ({"event": {"name": "Fitting", "place": "Shop"}}, "📅 Fitting, Shop"),
     ({"referral": {"source_type": "ad", "headline": "Blue chair 50% off", "body": "Only this week", "source_url": "https://fb.me/x"}},
      "(comes from the ad: Blue chair 50% off: Only this week https://fb.me/x)"),
+    ({"referral": {"source_type": "ad", "greeting": "How can we help?"}}, "(comes from the ad: greeted with: How can we help?)"),
     ({"quoted": {"id": "wamid.1"}, "album": "7"}, ""),
 ]  # fmt: skip
 

@@ -121,7 +121,8 @@ def _surroundings(raw: dict[str, Any]) -> dict[str, Any]:
     if isinstance(product, dict):
         found["product"] = present(id=get_id(product, "product_retailer_id"), catalog_id=get_id(product, "catalog_id"))
     if isinstance(referral, dict):
-        found["referral"] = {name: value for name, value in referral.items() if isinstance(value, str | int | float)}
+        plain = {name: value for name, value in referral.items() if isinstance(value, str | int | float)}
+        found["referral"] = plain | present(greeting=get_text(referral, "welcome_message", "text"))
     return present(**found)
 
 
@@ -129,10 +130,10 @@ def _surroundings(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(raw: dict[str, Any]) -> Content | None:
-    """Of nothing but blanks nobody needs to hear that we read only text."""
+    """Of nothing but blanks nobody needs to hear that we read only text; beside them there may be an ad, a product."""
     body = get_path(raw, "text", "body") if isinstance(raw.get("text"), dict) else raw.get("text")
     words = get_id({"body": body}, "body")
-    return Content(text=words) if words or not isinstance(body, str) or _surroundings(raw) else None
+    return Content(text=words) if words or not isinstance(body, str) or in_words(_surroundings(raw)) else None
 
 
 def _button(raw: dict[str, Any]) -> Content:

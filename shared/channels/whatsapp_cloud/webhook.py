@@ -217,7 +217,8 @@ def _status(raw: dict[str, Any]) -> InboundItem:
     wamid, status = get_id(raw, "id"), get_text(raw, "status").lower()
     if not wamid or not status:
         return MalformedItem(raw=raw, reason="A status has no " + ("status." if wamid else "id."))
-    if status not in STATUSES:
+    # A payment has a status as well: one that failed was asked for by a message that has arrived.
+    if status not in STATUSES or get_text(raw, "type").lower() not in ("", "message"):
         return IgnoredItem(raw=raw)
     callback = _CALLBACK.fullmatch(get_text(raw, "biz_opaque_callback_data"))
     words, reason = _failure(raw) if status == "failed" else (None, None)

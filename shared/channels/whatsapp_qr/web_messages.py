@@ -134,6 +134,7 @@ _OF_ADS = {
     "source_url": ("sourceUrl",),
     "headline": ("title",),
     "body": ("body", "description"),
+    "greeting": ("greetingMessageBody",),
     "ctwa_clid": ("ctwaClid",),
 }
 
