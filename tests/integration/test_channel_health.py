@@ -216,6 +216,8 @@ def test_a_held_reply_whose_window_closes_is_shown_and_not_sent(world: World, si
             ("degraded", "account_alert"),
         ),
         ("account_update", {"event": "PARTNER_REMOVED"}, ("needs_login", "permission_missing")),
+        ("account_review_update", {"decision": "REJECTED"}, ("degraded", "account_alert")),
+        ("account_review_update", {"decision": "PENDING"}, ("ok", None)),
         ("phone_number_quality_update", {"event": "FLAGGED"}, ("degraded", "quality_low")),
         ("phone_number_quality_update", {"event": "THROUGHPUT_UPGRADE"}, ("ok", None)),
         (

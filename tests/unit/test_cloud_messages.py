@@ -24,7 +24,7 @@ from shared.channels.inbound import (
     get_time,
 )
 from shared.channels.kinds import EFFECTS, Author, Kind, MediaKind
-from shared.channels.whatsapp_cloud import webhook
+from shared.channels.whatsapp_cloud import template_events, webhook
 from shared.channels.whatsapp_cloud.messages import READERS, SILENT
 
 ANA = "4915112345"
@@ -71,6 +71,9 @@ READ: list[tuple[str, dict[str, Any], Kind, str]] = [
     ("words yet unknown", interactive("some_reply", body="Here it is"), Kind.TEXT, "Here it is"),
     ("a way to pay that was chosen", interactive("payment_method", payment_method="gpay", reference_id="pm-1"), Kind.FORM,
      "payment_method: gpay\nreference_id: pm-1"),
+    ("an address that was given", interactive("address", values={"name": "Ana", "city": "Bonn", "floor": ""}), Kind.FORM,
+     "values.name: Ana\nvalues.city: Bonn"),
+    ("several that were chosen", interactive("poll_reply", options=["red", "blue"]), Kind.FORM, "options: red, blue"),
     ("live location", sent("live_location", live_location={"latitude": 1.5, "longitude": 2}), Kind.LOCATION, "📍 1.5, 2"),
     ("flow", flow({"name": "Ana", "comment": "please call", "flow_token": "t"}), Kind.FORM, "name: Ana\ncomment: please call"),
     ("address", flow({"values": {"city": "Rio", "no": 7}}, name="address_message"), Kind.FORM, "values.city: Rio\nvalues.no: 7"),
@@ -233,6 +236,9 @@ def test_ids_may_be_numbers() -> None:
     assert isinstance(item, InboundMessage)
     assert (batch.account_name, item.external_user_id, item.identities) == ("900001", ANA, ("DE.7",))
     assert webhook.businesses_in(body) == {"900001": "77"}
+    rejected = {"field": "message_template_status_update", "value": {"event": "REJECTED", "message_template_id": 1}}
+    [template] = template_events.updates_in({"entry": [{"id": 77, "changes": [rejected]}]})
+    assert (template.waba_id, template.provider_id) == ("77", "1")
 
 
 @pytest.mark.parametrize(

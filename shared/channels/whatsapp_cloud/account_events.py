@@ -1,8 +1,8 @@
 """What Meta's webhooks tell of an account: bans, restrictions, alerts, the quality of its number.
 
-Source: Meta's webhooks reference: account_update, account_alerts, phone_number_quality_update. `entry.id` is the WABA's; none of
-them has the id of a number, so they are about all numbers of the WABA. Of what partners do, `entry.id` is the partner's business,
-and `waba_info` has the WABA.
+Source: Meta's webhooks reference: account_update, account_review_update, account_alerts, phone_number_quality_update. `entry.id`
+is the WABA's; none of them has the id of a number, so they are about all numbers of the WABA. Of what partners do, `entry.id` is
+the partner's business, and `waba_info` has the WABA.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ _QUALITY: dict[str, tuple[str, Reason]] = {
     **dict.fromkeys(("FLAGGED", "DOWNGRADE"), (DEGRADED, Reason.QUALITY_LOW)),
     **dict.fromkeys(("UNFLAGGED", "UPGRADE", "THROUGHPUT_UPGRADE"), (OK, Reason.QUALITY_LOW)),
 }
+#: account_review_update: what Meta decided of the account; it may still be looking.
+_REVIEWS: dict[str, tuple[str, Reason]] = {"REJECTED": _ALERT, "APPROVED": (OK, Reason.ACCOUNT_ALERT)}
 #: A restriction of what we do: answering those who wrote. Others are of messages that a business begins.
 _REPLIES_RESTRICTED = "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"
 
@@ -88,8 +90,14 @@ def _alert(value: dict[str, Any]) -> _Read:
     return code_of(get_text(info, "alert_type")), (OK, Reason.ACCOUNT_ALERT) if is_over else _ALERT
 
 
+def _review(value: dict[str, Any]) -> _Read:
+    decision = get_text(value, "decision").upper()
+    return code_of(f"REVIEW_{decision}"), _REVIEWS.get(decision)
+
+
 _READERS: dict[str, Callable[[dict[str, Any]], _Read]] = {
     "account_update": _update,
+    "account_review_update": _review,
     "phone_number_quality_update": _quality,
     "account_alerts": _alert,
 }

@@ -159,8 +159,8 @@ def _interactive(raw: dict[str, Any]) -> Content:
 
 def _given(name: str, answer: dict[str, Any]) -> Content:
     """What somebody has given in an answer that is new to us: a way to pay, for example."""
-    answers = {member: value for member, value in answer.items() if isinstance(value, str | int | float)}
-    return Content(Kind.FORM, data={"form": present(name=name, answers=nested_json.storable(answers))}) if answers else Content()
+    answers = present(**nested_json.storable(answer))
+    return Content(Kind.FORM, data={"form": present(name=name, answers=answers)}) if answers else Content()
 
 
 def _shown(inside: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.channels.inbound import TemplateUpdate, get_objects, get_path, get_text
+from shared.channels.inbound import TemplateUpdate, get_id, get_objects, get_path, get_text
 
 #: Meta's word for what happened -> the status of the template, where it is not the same.
 _STATUSES = {"REINSTATED": "APPROVED", "UNARCHIVED": "APPROVED"}
@@ -17,7 +17,7 @@ _STATUSES = {"REINSTATED": "APPROVED", "UNARCHIVED": "APPROVED"}
 def updates_in(body: Mapping[str, Any]) -> list[TemplateUpdate]:
     """What a webhook tells of templates; nothing, of most webhooks."""
     return [
-        read(get_text(entry, "id"), change["value"])
+        read(get_id(entry, "id"), change["value"])
         for entry in get_objects(body.get("entry"))
         for change in get_objects(entry.get("changes"))
         if (read := _READERS.get(get_text(change, "field"))) and isinstance(change.get("value"), dict)
