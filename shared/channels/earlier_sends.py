@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 
+from shared.channels.outcomes import Reason, with_code
 from shared.config import settings
 from shared.db import sql
 from shared.errors import PermanentRefusal, Snooze
@@ -42,6 +43,7 @@ def has_arrived(job: Job, ids: list[str]) -> bool:
     if waited < conf.ambiguous_wait:
         raise Snooze(conf.ambiguous_wait - waited, "outcome unknown: waiting for a status of the earlier send")
     if conf.ambiguous_send == "hold":
-        raise PermanentRefusal("outcome unknown: an earlier send may have arrived, and AMBIGUOUS_SEND=hold")
+        text = "outcome unknown: an earlier send may have arrived, and AMBIGUOUS_SEND=hold"
+        raise with_code(PermanentRefusal(text), Reason.OUTCOME_UNKNOWN)
     log.warning("outcome_unknown_sending_again", extra={"waited": round(waited, 1)})
     return False

@@ -15,7 +15,7 @@ select attempt, retry_in from failed_attempt
 -- name: dead_letter(job_id)
 -- The reply is FAILED, unless a status says that it arrived, and its customer's endpoints hear of it.
 with dead_job as materialized (
-    select customer_id, message_id, last_error from job where id = :job_id and state = 'failed' and closed_at is null
+    select customer_id, message_id, last_error, outcome_unknown_since is not null as may_have_arrived from job where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
 ), widget_conversation as materialized ( -- which a reply's status numbers (widget_changed): everybody locks it before its messages
     select id from conversation where channel = 'widget' and id = (
@@ -28,7 +28,10 @@ with dead_job as materialized (
         -- With the provider's words and our code, where they are those of this failure.
         lateral (select
             case when starts_with(message.error, last_error) then message.error else last_error end as text,
-            case when starts_with(message.error, last_error) then metadata ->> 'error_code' end as code) reason
+            case when starts_with(message.error, last_error) then metadata ->> 'error_code' end as code) failure,
+        -- A worker died at an earlier send, or its answer was lost: what it failed for in the end says nothing of that.
+        lateral (select code, case when may_have_arrived and code is distinct from 'outcome_unknown'
+            then text || '; an earlier send may have arrived' else text end as text) reason
 )
 select job_close_failed_v1(:job_id, '[]', (
     select coalesce(jsonb_agg(message_event_v2('message.failed', customer_id, chatbot_id, conversation_id, channel, id,
