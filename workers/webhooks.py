@@ -155,9 +155,7 @@ def _check(job: Job, attempt: Attempt, answer: http.Response) -> None:
         raise EndpointGone(answer)
     if answer.status in _REDIRECTS:
         raise EndpointMoved(answer)
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS or (
-        answer.status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" in answer.headers
-    ):
+    if answer.asks_to_wait:
         _throttle(job, attempt, answer)
     if not answer.ok:
         raise EndpointRefused(answer)

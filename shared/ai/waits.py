@@ -13,8 +13,14 @@ _WORDS = re.compile(rf"(?:try again|retry(?:ing)?|wait|resets?)\s(?:again\s)?(?:
 #: The same in other languages, or in words that might say how long the limit is: in 20 Sekunden, dans 20 secondes, 20 秒后.
 _ELSEWHERE = re.compile(
     r"\b(?:in|after|nach|dans|en|em|tra|fra|через) (\d{1,6}(?:\.\d+)?) ?(se[kcg]|сек|min|мин|hour|hora|heure|stunde|or[ae]|час)"
-    r"|(\d{1,6}) ?(秒|분|초|分)(?:钟|鐘|間)? ?(?:之?后|之?後|후|뒤)",
+    r"|(\d{1,6}) ?(?:个|個)?(秒|분|초|分|小时|小時|時間|시간)(?:钟|鐘|間)? ?(?:之?后|之?後|以降|후|뒤)",
     re.I,
+)
+#: One of them as people say it: in an hour.
+_A_SINGLE = re.compile(r"\b(?:an?|one) (?=(?:second|minute|hour|day)\b)", re.I)
+#: When it is over, in words: resets at 2026-11-29 00:00:00 UTC.
+_UNTIL = re.compile(
+    r"\b(?:at|on|until|after|by) (\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?(?: UTC)?)", re.I
 )
 #: A letter as JSON may have it.
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -36,7 +42,7 @@ _QUOTA_OF_THE_DAY = re.compile(r'"quotaId":\s*"[^"]*PerDay')
 #: Limits that are counted from midnight. Tokens of a day come back one by one, and who counts these says when.
 _OF_THE_DAY = re.compile(
     r"(requests|models)[ -]per[ -](day|week|month)\b|\b(daily|weekly|monthly) (\w+ )?(limit|quota|allocation|allowance)"
-    r"|\b(calls|requests) ?/ ?(day|week|month)\b",
+    r"|\b(calls|requests) ?/ ?(day|week|month)\b|\b(tomorrow|morgen|demain|mañana|domani|amanhã|завтра)\b|明天|明日|내일",
     re.I,
 )
 #: Seconds after which somebody is asked again whose day is over, and who does not say when the next one begins.
@@ -58,9 +64,11 @@ def _in_text(text: str, now: float) -> float | None:
     text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
     if _QUOTA_OF_THE_DAY.search(text):
         return NEXT_DAY
+    text = _A_SINGLE.sub("1 ", text)
     said = [in_words(found[1]) for found in _WORDS.finditer(text)]
     said += [float(number) * (0.001 if "ms" in (unit or "").lower() else 1) for unit, number in _FIELD.findall(text)]
-    said += [wait for found in _UNTIL_FIELD.findall(text) if (wait := seconds_of(found, now)) is not None]
+    dates = (*_UNTIL_FIELD.findall(text), *_UNTIL.findall(text))
+    said += [wait for date in dates if (wait := seconds_of(date, now)) is not None]
     said = said or [
         float(found[1] or found[3]) * _unit_elsewhere(found[2] or found[4])
         for found in _ELSEWHERE.finditer(text)

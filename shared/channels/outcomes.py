@@ -126,7 +126,7 @@ class ProviderFailed(OutsideFailure):
 
 
 class Slowed(Snooze):
-    """The account sends too fast: all of its replies wait for `delay` seconds."""
+    """The account sends too fast, or its provider says when it is back: all of its replies wait for `delay` seconds."""
 
 
 class AccountDown(Snooze):
@@ -150,6 +150,8 @@ def error_of(meaning: Meaning, text: str, words: str, retry_after: float | None 
             return Snooze(wait, text, meaning.reason)
         case Outcome.HOLD:
             return AccountDown(meaning.reason, text, words)
+        case Outcome.RETRY if wait:  # it says when: until then a further attempt would be in vain
+            return Slowed(wait, text, meaning.reason)
         case Outcome.RETRY:
             return with_code(ProviderFailed(text, words), meaning.reason)
         case Outcome.UNKNOWN:

@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError, LocationValueError
 from shared.config import host_of
 from shared.http import connections
 from shared.http.exchange import Exchange, Phases, under_way
-from shared.http.failures import CallCancelled, classify
+from shared.http.failures import PASSING, CallCancelled, classify
 from shared.http.pauses import retry_after
 from shared.payloads import strip_invalid
 
@@ -63,6 +63,11 @@ class Response:
     def excerpt(self) -> str:
         """The beginning of the body, for an error."""
         return strip_invalid(self.body[:EXCERPT].decode("utf-8", "replace")).strip()
+
+    @property
+    def asks_to_wait(self) -> bool:
+        """Whether it was refused for now, and before anything was done: 429, or what passes by itself and says when."""
+        return self.status == 429 or (self.status in {503, *PASSING} and "Retry-After" in self.headers)
 
     def retry_after(self, default: float) -> float:
         """Seconds of the Retry-After header."""

@@ -126,7 +126,7 @@ def _page(url: str, answer: http.Response, max_bytes: int, may_be_cut: bool) -> 
     status = answer.status
     if status == 304:
         return Page(url, None, answer.headers)
-    if status == 429 or (status == 503 and "Retry-After" in answer.headers):
+    if answer.asks_to_wait:
         raise Snooze(answer.retry_after(DEFAULT_THROTTLE), f"the site asks us to slow down (HTTP {status})")
     if status in (404, 410):
         raise PageGone(f"the page is gone (HTTP {status})")

@@ -85,7 +85,7 @@ def failure_of(answer: Response, host: str) -> Exception:
         return MediaGone(f"{text}; the file is not there any more")
     if answer.status in (401, 403):
         return Snooze(CREDENTIALS, f"{text}: the channel's credentials are not taken")
-    if answer.status == 429:
+    if answer.asks_to_wait:
         return Snooze(answer.retry_after(THROTTLED), text)
     if answer.status >= 500 or answer.status in PASSING:
         return MediaUnavailable(text)

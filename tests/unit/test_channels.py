@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from shared.channels import health
 from shared.channels.inbound import IgnoredItem, InboundItem, MalformedItem, parse_item
 from shared.channels.outcomes import EXPLANATIONS, AccountDown, Meaning, Outcome, ProviderFailed, Reason, Slowed
 from shared.channels.registry import CHANNELS, SEND_QUEUES, Channel, UnknownChannel, channel, channel_of
+from shared.channels.telegram import errors as telegram
 from shared.channels.whatsapp_cloud.errors import ERRORS, classify_error, meaning_of
 from shared.channels.whatsapp_qr import evolution, waha
 from shared.channels.whatsapp_qr.dialects import DIALECTS
@@ -24,6 +26,8 @@ from shared.http import Response
 from shared.queues import MODULES, Queue
 from web.connecting import connect
 from web.hooks import hook_modules
+
+USAGE = "X-Business-Use-Case-Usage"
 
 every_channel = pytest.mark.parametrize("one", CHANNELS.values(), ids=list(CHANNELS))
 
@@ -304,12 +308,38 @@ def test_what_wahas_statuses_mean(status: int, body: dict[str, Any], expected: t
         (429, None, {"Retry-After": "1796000030", "Date": "Mon, 30 Nov 2026 00:53:20 GMT"}, 30.0),
         (429, None, {"Retry-After": "1796000030000", "Date": "Mon, 30 Nov 2026 00:53:20 GMT"}, 30.0),
         (429, None, {"Retry-After": "1700000000", "Date": "Mon, 30 Nov 2026 00:53:20 GMT"}, 5.0),
+        (503, None, {"Retry-After": "40"}, 40.0),
+        (425, None, {"Retry-After": "Mon, 30 Nov 2026 00:53:50 GMT", "Date": "Mon, 30 Nov 2026 00:53:20 GMT"}, 30.0),
+        (400, 131052, {"Retry-After": "7"}, 7.0),
+        (400, 80007, {USAGE: '{"102": [{"type": "whatsapp", "estimated_time_to_regain_access": 3}]}'}, 180.0),
+        (400, 80007, {USAGE: '{"1": [{"estimated_time_to_regain_access": 3}, {"estimated_time_to_regain_access": "5"}]}'}, 300.0),
+        (400, 80007, {USAGE: '{"102": [{"estimated_time_to_regain_access": 0}]}'}, 30.0),
+        (400, 80007, {USAGE: '{"102": [{"estimated_time_to_regain_access": 3}]}', "Retry-After": "9"}, 9.0),
+        *((400, 80007, {USAGE: odd}, 30.0) for odd in ("", "[", "[]", "7", '{"1": 2}', '{"1": [3]}', '{"1": [{}]}', "[" * 9_999)),
+        (400, 4, {USAGE: '{"1": [{"estimated_time_to_regain_access": 1e300}]}'}, 30 * 86_400.0),
+        (400, 4, {USAGE: '{"1": [{"estimated_time_to_regain_access": -1}]}'}, 30.0),
     ],
 )
 def test_what_meta_throttles_waits(status: int, code: Any, headers: dict[str, str], delay: float) -> None:
     error = _classified(status, code, **headers)
     assert isinstance(error, Snooze)
     assert error.delay == delay
+
+
+@pytest.mark.parametrize("status", [503, 408, 409, 421, 423, 424, 425, 449])
+@pytest.mark.parametrize("classify", [waha.classify_error, evolution.classify_error, telegram.classify_error])
+def test_a_refusal_that_says_until_when_costs_no_attempt(classify: Callable[[Response], Exception], status: int) -> None:
+    error = classify(Response(status, b"Service Unavailable", {"Retry-After": "40"}))
+    assert isinstance(error, Slowed)
+    assert (error.delay, error.error_code) == (40.0, Reason.PROVIDER_FAILED)
+
+
+def test_what_may_have_left_stays_unknown_though_the_answer_says_until_when() -> None:
+    assert isinstance(_classified(503, 131000, **{"Retry-After": "40"}), OutcomeUnknown)
+    for classify in (waha.classify_error, evolution.classify_error):
+        timed_out = Response(503, b'{"message": "Timed Out"}', {"Retry-After": "40"})
+        assert isinstance(classify(timed_out), OutcomeUnknown)
+    assert isinstance(telegram.classify_error(Response(502, b"Bad Gateway", {"Retry-After": "40"})), OutcomeUnknown)
 
 
 def test_every_code_of_metas_is_one_row_of_the_table() -> None:

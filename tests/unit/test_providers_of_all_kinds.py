@@ -337,6 +337,15 @@ def test_a_redirect_says_where_to(simulator: Simulator) -> None:
         ({"error": {"message": "Rate limit reached. Please try again in 7.66s."}}, {}, 7.66),
         ({"error": {"message": "Please try again in 7.66s."}}, {"Retry-After": "9"}, 9),
         ({"error": {"message": "slow down"}}, {}, None),
+        ({"error": {"message": "You may try again in an hour."}}, {}, 3600),
+        ({"error": {"message": "Try again tomorrow."}}, {}, 3600),
+        ({"error": {"message": "Versuchen Sie es morgen erneut."}}, {}, 3600),
+        ({"error": {"message": "明日以降に再試行してください"}}, {}, 3600),
+        ({"error": {"message": "请在 2 小时后重试"}}, {}, 7200),
+        ({"error": {"message": "2시간 후에 다시 시도해 주세요"}}, {}, 7200),
+        ({"error": {"message": "Your limit resets at 2026-11-29 00:00:00 UTC."}}, {"Date": "Sat, 28 Nov 2026 23:59:00 GMT"}, 60),
+        ({"error": {"message": "Locked until 2026-11-29T00:00:00Z"}}, {"Date": "Sat, 28 Nov 2026 23:59:00 GMT"}, 60),
+        ({"error": {"message": "You may ask 3 times a minute."}}, {}, None),
     ],
 )
 def test_when_a_provider_that_throttles_may_be_asked_again(

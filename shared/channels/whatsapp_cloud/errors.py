@@ -6,12 +6,14 @@ a failure that Meta reports by webhook after it accepted the message (webhook.py
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.channels.inbound import get_path
+from shared.channels.inbound import get_path, integer
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.http import PASSING, Response, code_of, number_of
+from shared.http.pauses import LONGEST
 
 _FAILED = Meaning(Outcome.UNKNOWN, Reason.PROVIDER_FAILED)
 _APP_LIMIT = Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0)
@@ -64,6 +66,8 @@ NO_SUCH_OBJECT = 33
 #: HTTP 429 with a code that says nothing of waiting.
 THROTTLED = Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0)
 _LATER = Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
+#: A header in which Meta says when a business has access again.
+_USAGE = "X-Business-Use-Case-Usage"
 _WAITS = frozenset({Outcome.SLOW, Outcome.DELAY})
 
 
@@ -73,7 +77,25 @@ def classify_error(answer: Response) -> Exception:
     error = error if isinstance(error, dict) else {}
     text = f"WhatsApp Cloud: HTTP {answer.status}" + (f", code {known}" if (known := code_of(_code(error))) else "")
     meaning = meaning_of(answer.status, error)
-    return error_of(meaning, text, words_of(error) or answer.excerpt(), answer.retry_after(meaning.seconds))
+    if meaning is _FAILED and _known_meaning(error) is None and answer.asks_to_wait:
+        meaning = _LATER
+    wait = answer.retry_after(_regained_in(answer) or meaning.seconds)
+    return error_of(meaning, text, words_of(error) or answer.excerpt(), wait)
+
+
+def _regained_in(answer: Response) -> float:
+    """Seconds until an account has access again, as Meta says it beside a limit; 0 if it does not.
+
+    X-Business-Use-Case-Usage: {"<WABA id>": [{"type": "whatsapp", …, "estimated_time_to_regain_access": 3}]}, in minutes.
+    """
+    try:
+        usage = json.loads(answer.headers.get(_USAGE, ""))
+    except (ValueError, RecursionError):
+        return 0.0
+    accounts = usage.values() if isinstance(usage, dict) else ()
+    limits = [limit for limits in accounts if isinstance(limits, list) for limit in limits]
+    minutes = [integer(get_path(limit, "estimated_time_to_regain_access")) or 0 for limit in limits]
+    return float(min(LONGEST, 60 * max(0, *minutes, 0)))
 
 
 def _code(error: Mapping[str, Any]) -> Any:
