@@ -29,9 +29,11 @@ with dead_job as materialized (
         lateral (select
             case when starts_with(message.error, last_error) then message.error else last_error end as text,
             case when starts_with(message.error, last_error) then metadata ->> 'error_code' end as code) failure,
-        -- A worker died at an earlier send, or its answer was lost: what it failed for in the end says nothing of that.
-        lateral (select code, case when may_have_arrived and code is distinct from 'outcome_unknown'
-            then text || '; an earlier send may have arrived' else text end as text) reason
+        -- A worker died at an earlier send, or its answer was lost; a long reply leaves in parts. What it failed for in the end says
+        -- nothing of that.
+        lateral (select code, concat(text,
+            case when may_have_arrived and code is distinct from 'outcome_unknown' then '; an earlier send may have arrived' end,
+            case when metadata ? 'parts_sent' then '; a part of it has left' end) as text) reason
 )
 select job_close_failed_v1(:job_id, '[]', (
     select coalesce(jsonb_agg(message_event_v2('message.failed', customer_id, chatbot_id, conversation_id, channel, id,

@@ -16,6 +16,7 @@ from shared.queues import Queue
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.test_lost_workers import job_of, row_of
+from tests.integration.test_parts import PARTS, reply_is_ready
 from tests.integration.test_who_may_answer import conversation
 from web.api import keys
 from web.app import create_app
@@ -70,15 +71,19 @@ def given_up(world: World, job_id: int) -> dict[str, Any]:
     return dict(reply)
 
 
+def thread(app: Flask, world: World) -> str:
+    """The conversation's page at the desk."""
+    emma = Visitor(app, person("agent", world.customer, "Emma"))
+    return str(emma.get(f"/desk/c/{world.customer}/conversations/{conversation()['id']}").text)
+
+
 def assert_said(app: Flask, world: World, reply: dict[str, Any]) -> None:
     """Everybody who hears that it failed hears that it may have arrived."""
     assert reply["status"] == "FAILED"
     assert "may have arrived" in f"{reply['error']} {reply['error_explanation']}"
-    page = Visitor(app, person("agent", world.customer, "Emma")).get(
-        f"/desk/c/{world.customer}/conversations/{conversation()['id']}"
-    )
-    assert "may have arrived" in page.text
-    assert "the customer gets it twice" in page.text
+    page = thread(app, world)
+    assert "may have arrived" in page
+    assert "the customer gets it twice" in page
     payload = db.scalar("select payload from webhook_event where event = 'message.failed'")
     assert payload["error"] == reply["error"]
 
@@ -139,3 +144,18 @@ def test_a_refusal_of_the_only_send_says_nothing_of_it(app: Flask, world: World,
     simulator.faults([{"kind": "graph", "fault": "status", "status": 400}])
     world.run(job_id)
     assert SAID not in given_up(world, job_id)["error"]
+
+
+@pytest.mark.parametrize("channel", ["whatsapp_cloud", "telegram"])
+def test_a_reply_of_which_a_part_has_left(app: Flask, world: World, simulator: Simulator, channel: str) -> None:
+    world.endpoint(world.customer)
+    job_id = reply_is_ready(world, channel)
+    refusal = {"fault": "status", **SENDS[channel][2], "match": PARTS[1][:9]}
+    simulator.faults([refusal])
+    world.run(job_id)
+    reply = given_up(world, job_id)
+    assert reply["error"].endswith("; a part of it has left")
+    assert SAID not in reply["error"]
+    page = thread(app, world)
+    assert "A part of it has left." in page
+    assert "gets that part twice" in page

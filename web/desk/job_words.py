@@ -24,6 +24,7 @@ _EACH_PROVIDER = re.compile(r"(?:\A|; )([\w.-]+(?::\d+)?): (?=AI provider: )")
 
 #: With a name where a value stands; `%(why)s` is another of these texts. What is first here is tried first.
 _SAID = (
+    _l("%(why)s; a part of it has left"),
     _l("%(why)s; an earlier send may have arrived"),
     _l("%(why)s; still so after %(number)s s"),
     _l("%(why)s; it asks for %(asked)s s, and %(number)s s are left of %(setting)s"),
