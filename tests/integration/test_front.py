@@ -158,6 +158,19 @@ def test_a_header_with_an_underscore_is_nobodys(world: World, monkeypatch: pytes
     assert statuses == [201, 429]
 
 
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+def test_a_protocol_that_is_not_spoken_is_passed_over(site: Site, protocol: str) -> None:
+    for path in ("/healthz", "/desk/login"):
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: {protocol}\r\n\r\n"
+        assert status_of(site.ask(head.encode())) == 200, path
+
+
+def test_a_host_that_none_can_be_is_told_so(site: Site) -> None:
+    answer = requests.get(f"{site.url}/healthz", headers={"Host": "x" * 100}, timeout=PATIENCE)
+    assert answer.status_code == 400
+    assert "Host header" in answer.json()["detail"]
+
+
 # ---- bodies
 
 

@@ -98,6 +98,10 @@ def _headers(received: Iterable[tuple[bytes, bytes]]) -> Environ:
     for raw_name, raw_value in received:
         if b"_" in raw_name:  # in an environ X_Forwarded_For and X-Forwarded-For are one
             continue
+        if (
+            raw_name == b"upgrade"
+        ):  # nothing else is spoken here; werkzeug's router would refuse a WebSocket as some wrong address
+            continue
         name, value = raw_name.decode("latin-1").upper().replace("-", "_"), raw_value.decode("latin-1")
         if name not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             name = f"HTTP_{name}"
