@@ -10,8 +10,8 @@ from peewee import fn
 from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
+from shared.channels.phone_numbers import part
 from shared.errors import Refused
-from shared.inbox.numbers import part
 from shared.models import Chatbot, Contact, ContactIdentity
 from shared.privacy import erasure, export, retention
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
+from shared.channels import phone_numbers
 from shared.db import sql
-from shared.inbox import numbers
 from shared.payloads import MAX_ROW_ID
 
 queries = sql.load(__file__)
@@ -117,7 +117,7 @@ def _sought(search: str, wanted: Filter) -> dict[str, Any]:
     """
     some = "%" if wanted.finds_texts else ""
     behind = _BEHIND if wanted.finds_texts else "\x01"
-    ranges = [*((number, number + behind) for number in numbers.beginnings(search)), *_visitors(wanted.visitor)]
+    ranges = [*((number, number + behind) for number in phone_numbers.beginnings(search)), *_visitors(wanted.visitor)]
     return {
         "pattern": f"{some}{_escaped(search)}{some}",
         "names_from": [begins for begins, _ends in ranges],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared import db
+from shared.channels import phone_numbers
 from shared.db import sql
 from shared.models import Conversation, Customer, DeadLetter, Job, Message, WebhookEvent
 from shared.operations import journey
@@ -39,7 +40,7 @@ def find(text: str) -> list[dict[str, Any]]:
     if text and not match:
         hits += queries["by_provider_id"].rows(text=text, hits=HITS)
         hits += queries["accepted_by_provider_id"].rows(text=text, hits=HITS)
-        hits += queries["by_address"].rows(addresses=_spellings(text), hits=HITS)
+        hits += queries["by_address"].rows(addresses=_spellings(text), numbers=phone_numbers.beginnings(text), hits=HITS)
         hits += queries["by_customer_name"].rows(text=text, hits=HITS)
     unique = {(hit["kind"], hit["id"]): hit for hit in hits}
     known = journey.known({hit["message_id"] for hit in unique.values() if hit["message_id"]})
@@ -75,6 +76,6 @@ def _hit(
 
 
 def _spellings(text: str) -> list[str]:
-    """As channels know somebody: a phone number is digits alone."""
+    """As channels know somebody: an id may be written with blanks between its digits."""
     digits = re.sub(r"[+\s().-]", "", text)
     return sorted({text, digits} if _NUMBER.fullmatch(digits) else {text})

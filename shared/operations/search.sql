@@ -21,13 +21,25 @@ join job on job.dedup_key = md5(jsonb_build_array(chatbot.id, channel.name, :tex
 where not exists (select from message where message.id = job.message_id)
 limit :hits
 
--- name: by_address(addresses, hits)
--- The conversations of whoever is known by one of these, each with its newest message.
+-- name: by_address(addresses, numbers, hits)
+-- The conversations of whoever is known by one of these, or on WhatsApp by one of these phone numbers, each with its newest message.
+with known_conversations as (
+    (select conversation.id
+    from chatbot cross join channel cross join unnest(:addresses::text[]) address
+    join conversation on conversation.chatbot_id = chatbot.id and conversation.channel = channel.name
+        and conversation.external_user_id = address
+    limit :hits)
+    union
+    (select conversation.id
+    from chatbot cross join unnest(:numbers::text[]) number
+    join contact_identity identity on identity.chatbot_id = chatbot.id and identity.family = 'whatsapp' and identity.name = number
+    join conversation on conversation.contact_id = identity.contact_id
+    limit :hits)
+)
 select 'conversation' as kind, conversation.id, newest.id as message_id,
     concat_ws(' · ', customer.name, chatbot.name) as label, array[conversation.channel] as codes, conversation.updated_at as at
-from chatbot join customer on customer.id = chatbot.customer_id cross join channel cross join unnest(:addresses::text[]) address
-join conversation on conversation.chatbot_id = chatbot.id and conversation.channel = channel.name
-    and conversation.external_user_id = address
+from known_conversations join conversation using (id) join chatbot on chatbot.id = conversation.chatbot_id
+    join customer on customer.id = chatbot.customer_id
 left join lateral (select id from message where conversation_id = conversation.id order by id desc limit 1) newest on true
 limit :hits
 

@@ -105,6 +105,8 @@ def test_where_a_pasted_id_leads(world: World) -> None:
         "wamid.HBgN": ("message", question),
         reply["external_id"]: ("message", reply["id"]),
         "+49 1123-4567": ("conversation", reply["conversation_id"]),
+        "01123 / 4567": ("conversation", reply["conversation_id"]),
+        "+49 (0) 1123 4567": ("conversation", reply["conversation_id"]),
         f"job-{job['id']}": ("job", job["id"]),
         str(reply["id"]): ("message", reply["id"]),
         "shop": ("customer", world.customer),
@@ -116,7 +118,7 @@ def test_where_a_pasted_id_leads(world: World) -> None:
     [waiting] = search.find("wamid.waits")
     assert waiting["codes"] == ["incoming-messages", "waiting"], "it was accepted, and is not stored yet"
     assert journey.of_message(waiting["message_id"]) is not None
-    for nothing in ("", "9" * 30, "%", "_", "\x00", "' or true --"):
+    for nothing in ("", "0112", "01123 456", "9" * 30, "%", "_", "\x00", "' or true --"):
         assert search.find(nothing) == [], nothing
 
 
