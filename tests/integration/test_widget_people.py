@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from shared import db
+from shared.channels import ownership
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
@@ -42,6 +43,27 @@ def test_what_people_write_is_not_the_bots(page: Page, client: FlaskClient, worl
         told = {message["content"]: message.get("author") for message in shown}
         assert [(words, told[words]) for words, _ in expected] == expected
         assert sum("author" in message for message in shown) == 2, "neither the visitor's words nor the bot's"
+
+
+def test_a_page_knows_where_the_bot_answers_nothing(page: Page, world: World) -> None:
+    def silence() -> list[list[bool]]:
+        """Of what the visitor wrote: after a reload, of a page that asks for changes, and live."""
+        changed = page.call("get", "/messages?after=0").get_json()["messages"]
+        told = (page.history(), changed, page.events(0, len(changed)))
+        return [[one.get("bot_is_silent", False) for one in shown if one["role"] == "user"] for shown in told]
+
+    page.say()
+    world.drain()
+    assert silence() == [[False]] * 3
+    with db.transaction():
+        ownership.assign(db.scalar("select id from conversation"), "person", "desk")
+    page.say("Is anybody there?")
+    world.drain()
+    assert [shown[-1] for shown in silence()] == [True] * 3
+    db.rows("update conversation set owner = 'bot', braked_until = now() + interval '1 hour'")
+    assert [shown[-1] for shown in silence()] == [True] * 3
+    db.rows("update conversation set braked_until = now()")
+    assert [shown[-1] for shown in silence()] == [False] * 3
 
 
 def message(number: int, content: str, role: str = "assistant", **more: Any) -> dict[str, Any]:
@@ -93,3 +115,14 @@ def test_nobody_is_said_to_type_when_a_person_has_answered(browser: Browser, sit
     assert not browser.shown("#typing")
     browser.run("receive(...arguments)", CONVERSATION[5], 3)
     assert browser.shown("#typing")
+
+
+@in_browser
+def test_nobody_is_said_to_type_while_the_bot_is_silent(browser: Browser, site: Site, world: World) -> None:
+    browser.open(f"{site.url}/widget/{key_of(world.chatbot)}")
+    browser.run("receive(...arguments)", {**CONVERSATION[0], "bot_is_silent": True}, 1)
+    assert not browser.shown("#typing")
+    browser.run("receive(...arguments)", {**CONVERSATION[5], "status": "ACCEPTED"}, 2)
+    assert not browser.shown("#typing"), "what is not saved yet is as the one before it"
+    browser.run("receive(...arguments)", CONVERSATION[5], 3)
+    assert browser.shown("#typing"), "the bot has it again"

@@ -509,9 +509,10 @@ function keyOf({ id, key, day, reply_to }) {
   return String(day || (reply_to ? `reply to ${reply_to}` : id || key));
 }
 
-/** Whether the newest question has no answer yet. */
+/** Whether the newest question has no answer yet, and the bot writes one. What is not saved yet is as the one before it. */
 function waiting() {
   const list = ordered().filter(({ status }) => status !== "DRAFT");
+  if (list.findLast(({ role, status }) => role === "user" && status !== "ACCEPTED")?.bot_is_silent) return false;
   const answered = new Set(list.map(({ reply_to }) => reply_to));
   const last = (wanted) => list.findLastIndex((message) => message.role === "user" && wanted(message));
   const byPerson = list.findLastIndex(({ author }) => author); // answers no question by its id, but what stands before it

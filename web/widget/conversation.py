@@ -77,7 +77,7 @@ def history(visitor: Visitor, limit: int, before: int | None) -> dict[str, Any]:
     choices = Message.data["choices"].as_json().alias("choices")
     is_shown = (Message.conversation == conversation) & Message.status.not_in(("PENDING", "SUPERSEDED"))
     label = Message.metadata["unsupported"].as_json().alias("label")
-    more_columns = (sources, choices, label, _files_of_message().alias("files"), _author_of_message().alias("author"))
+    more_columns = (sources, choices, label, _files_of_message().alias("files"), _author_of_message().alias("author"), _silence())
     shown = (Message.revision, *columns, *more_columns)
     saved = Message.select(*shown).where(is_shown).order_by(Message.id.desc()).limit(limit + 1)
     if before is None:
@@ -150,7 +150,7 @@ def _accepted_messages(visitor: Visitor) -> Any:
     """What was accepted and not yet saved is in the ledger. Two halves, for each has its partial index."""
     no_id, no_json = Cast(None, "bigint"), Cast(None, "jsonb")
     message = (Job.message_id, Value("user"), Job.payload["content"], Value(ACCEPTED), no_id, Job.created_at)
-    columns = (no_id, *message, *[no_json] * 5)
+    columns = (no_id, *message, *[no_json] * 5, Cast(None, "boolean"))
     accepted = Job.select(*columns).where(
         Job.queue == Queue.INCOMING, Job.ordering_key == visitor.ordering_key, Job.closed_at.is_null()
     )
@@ -177,9 +177,15 @@ def _author_of_message() -> Any:
     return Case(None, [(Message.metadata["source"].is_null(False), name)])
 
 
+def _silence() -> Any:
+    """Whether the bot answers nothing in its conversation: a person has it, it is closed, or braked (shared/ai/brakes.py)."""
+    is_silent = (Conversation.owner != "bot") | fn.COALESCE(Conversation.braked_until > fn.now(), False)
+    return Conversation.select(is_silent).where(Conversation.id == Message.conversation).alias("is_bot_silent")
+
+
 def _cursor_row(conversation: ModelSelect[Conversation]) -> ModelSelect[Conversation]:
     """The conversation's own revision, as a row without a message."""
-    return conversation.select(Conversation.revision, *[Value(None)] * 11)
+    return conversation.select(Conversation.revision, *[Value(None)] * 12)
 
 
 def _to_json(row: dict[str, Any]) -> dict[str, Any]:
@@ -189,7 +195,9 @@ def _to_json(row: dict[str, Any]) -> dict[str, Any]:
     if files := row.get("files"):
         # A label such as [image] stands for what the page shows itself.
         message |= {"content": "" if row["label"] else row["content"], "files": _files(files)}
-    if row["role"] != "user":
+    if row["role"] == "user":
+        message |= {"bot_is_silent": True} if row["is_bot_silent"] else {}
+    else:
         message |= {"author": author} if (author := row["author"]) else {}
         message |= {} if is_plain(message["content"]) else {"html": to_html(message["content"])}
         message |= {"choices": offered} if (offered := row["choices"]) else {}

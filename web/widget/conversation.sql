@@ -6,7 +6,8 @@ with input as (
     select * from jsonb_to_recordset($1) as i(n integer, chatbot_id bigint, visitor_id text, after bigint, has_draft boolean,
         batch integer)
 ), changed_conversations as (
-    select input.n, input.after, input.batch, input.has_draft, conversation.id, conversation.revision, draft.reply_to, draft.text
+    select input.n, input.after, input.batch, input.has_draft, conversation.id, conversation.revision, draft.reply_to, draft.text,
+        conversation.owner <> 'bot' or coalesce(conversation.braked_until > now(), false) as is_bot_silent
     from input join conversation on conversation.chatbot_id = input.chatbot_id and conversation.channel = 'widget'
         and conversation.external_user_id = input.visitor_id
     left join reply_draft draft on draft.conversation_id = conversation.id
@@ -23,7 +24,7 @@ select n, revision as newest, reply_to as draft_of, text as draft,
             select revision, jsonb_build_object('id', id, 'role', role, 'content', content, 'status', status,
                 'reply_to', reply_to, 'created_at', created_at, 'sources', metadata -> 'sources', 'author',
                 case when metadata ? 'source' then jsonb_build_object('name', metadata ->> 'author') end,
-                'choices', data -> 'choices', 'label', metadata -> 'unsupported', 'files', case when kind = 'media' then (
+                'choices', data -> 'choices', 'is_bot_silent', is_bot_silent, 'label', metadata -> 'unsupported', 'files', case when kind = 'media' then (
                     select jsonb_agg(jsonb_build_object('id', media.id, 'kind', media.kind, 'name', filename, 'size', size,
                         'mime', mime, 'state', state)) from media where media.message_id = message.id) end) as message
             from message
