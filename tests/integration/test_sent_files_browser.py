@@ -146,6 +146,31 @@ def test_what_cannot_be_sent_says_so_and_loses_no_words(emma: Browser, world: Wo
     assert [message["content"] for message in world.messages(role="assistant")][1:] == ["Look"]
 
 
+def upload_slowly(browser: Browser, site: Site) -> None:
+    """From now on a file of megabytes takes minutes, and the front door waits a second for it."""
+    site.front.request_seconds = 1.0
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 20_000}
+    browser.driver.execute_cdp_cmd("Network.enable", {})
+    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", slow)
+
+
+def test_a_slow_connection_is_said_to_be_the_reason(emma: Browser, site: Site) -> None:
+    emma.run(_BRINGS, "drop", "#bubbles", 5 * 1024 * 1024)
+    upload_slowly(emma, site)
+    emma.press("Send")
+    emma.until("document.getElementById('attached').textContent.includes('too slow for this file')")
+    assert emma.run("return document.getElementById('file').files.length") == 1
+
+
+def test_a_visitor_is_told_that_the_connection_is_too_slow_for_a_file(browser: Browser, site: Site, world: World) -> None:
+    browser.open(f"{site.url}/widget/{key_of(world.chatbot)}")
+    browser.until("document.readyState === 'complete'")
+    browser.run("return visitorToken()")
+    upload_slowly(browser, site)
+    browser.run(_BRINGS, "paste", "#text", 5 * 1024 * 1024)
+    browser.until("document.getElementById('attached').textContent.includes('too slow for this file')")
+
+
 def test_the_visitor_sees_the_picture_live_and_after_a_reload(browser: Browser, site: Site, world: World, picture: Path) -> None:
     browser.open(f"{site.url}/widget/{key_of(world.chatbot)}")
     browser.run("document.getElementById('text').focus()")

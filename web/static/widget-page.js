@@ -392,6 +392,7 @@ async function upload(item, file) {
     else if (status === 413) item.why = _("Too large, 10 MB at most");
     else if (status === 429) item.why = _("Too many files, try again later");
     else if (status === 422) item.why = _("No more files are taken here");
+    else if (status === 408 || (!status && navigator.onLine)) item.why = _("Not sent: the connection broke, or is too slow for this file");
     else item.why = _("Not sent. Are you online?");
   }
   drawAttached();

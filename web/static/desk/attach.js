@@ -111,7 +111,8 @@
       text.dispatchEvent(new Event("input", { bubbles: true }));
       htmx.trigger("#thread", "changed");
     } else if (input.files.length) { // else it was removed while it was sent
-      say(response?.querySelector(".thread .notice.bad")?.textContent.trim() || words.failed, true);
+      const broke = !status && navigator.onLine || status === 408; // what takes too long to arrive is not read to its end
+      say(response?.querySelector(".thread .notice.bad")?.textContent.trim() || (broke ? words.slow : words.failed), true);
       if (status) leaveIfRefused(); // who may see the page no longer is led to the login
     }
     text.focus();
