@@ -339,7 +339,7 @@ def test_a_visitor_is_found_by_what_the_list_calls_them(app: Flask, world: World
         **{visitors[0]: ["72J6"], "Zo-_": ["Zo-_"], "72J8": [], "2J6k": []},
     }.items():
         page = browser.get(f"/desk/c/{world.customer}/inbox?{urlencode({'view': 'all', 'q': search})}").text
-        assert re.findall("<b>Visitor (.{4})</b>", page) == found, search
+        assert re.findall('<b dir="auto">Visitor (.{4})</b>', page) == found, search
 
 
 def test_a_visitor_is_looked_for_by_an_index(world: World, agent: User) -> None:

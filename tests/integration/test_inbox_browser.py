@@ -136,6 +136,40 @@ def test_an_open_page_says_to_whom_it_was_given_meanwhile(browser: Browser, site
     browser.until(f"{chosen} === 'Assign to …'")
 
 
+def test_who_listens_hears_what_is_new_in_an_open_conversation(browser: Browser, site: Site, world: World) -> None:
+    open_conversation(browser, site, world)
+    browser.run("window.before = document.getElementById('news')")
+    world.say("Is <b>anybody</b> there?")
+    world.drain()
+    browser.until("[...document.querySelectorAll('#news p')].some(one => /: Is <b>anybody<.b> there\\?$/.test(one.textContent))")
+    assert browser.run("return window.before.isConnected && window.before.role") == "log", "it is not replaced"
+    assert "When do you ship?" not in browser.run("return document.getElementById('news').textContent"), "only what is new"
+
+
+def test_names_and_drafts_run_as_their_letters_do(browser: Browser, site: Site, world: World) -> None:
+    name = "محمد " * 30
+    world.say("מתי אתם פתוחים?", metadata={"profile_name": name})
+    world.drain()
+    open_conversation(browser, site, world)
+    browser.open(browser.driver.current_url + "?view=all")
+    runs = "return [...document.querySelectorAll(arguments[0])].map(one => getComputedStyle(one).direction)"
+    for what in (".chat-top b", "#thread-title", ".bubble.customer .bubble-who span"):
+        assert browser.run(runs, what)[0] == "rtl", f"{what}: what does not fit is its end, not its beginning"
+    assert browser.run(runs, ".bubble.bot .bubble-who span")[0] == "ltr"
+    browser.run("document.getElementById('reply').focus()")
+    browser.type("שלום")
+    assert browser.run(runs, "#reply") == ["rtl"]
+
+
+def test_a_conversation_is_printed_whole_and_without_its_tools(browser: Browser, site: Site, world: World) -> None:
+    world.say("One\n" * 80)
+    world.drain()
+    open_conversation(browser, site, world)
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert browser.run("const box = document.getElementById('bubbles'); return box.scrollHeight - box.clientHeight") == 0
+    assert [browser.shown(one) for one in ("#bubbles .bubble", "#composer", ".nav", ".inbox-list")] == [True, False, False, False]
+
+
 def test_quick_replies_and_notes_are_written_without_a_mouse(browser: Browser, site: Site, world: World) -> None:
     db.rows("insert into quick_reply (customer_id, shortcut, content) values (%s, 'hours', 'Nine to five.')", [world.customer])
     open_conversation(browser, site, world)

@@ -74,6 +74,7 @@
     if (event.detail.target !== thread) return;
     if (wasAtEnd) toEnd();
     else bubbles().scrollTop = top;
+    sayNews();
     showAssigned(thread.querySelector("[data-assigned]").dataset.assigned);
   });
   // Whose it is now, above the thread. Who is choosing somebody at this moment is told by the server what they have missed.
@@ -82,6 +83,17 @@
     if (document.activeElement === choice) return;
     choice.value = [...choice.options].some(one => one.value === user) ? user : "";
     choice.form.elements.from.value = user;
+  }
+  // The thread is drawn anew, and a screen reader says nothing of that: it is told what is new.
+  const messages = () => [...thread.querySelectorAll(".bubble")];
+  let known = new Set(thread && messages().map(one => one.id));
+  function sayNews() {
+    const fresh = messages().filter(one => !known.has(one.id));
+    known = new Set(messages().map(one => one.id));
+    if (fresh.length) document.getElementById("news").replaceChildren(...fresh.map(one => {
+      const said = [...one.querySelectorAll(".bubble-text, .transcript, .file, .picture")].map(part => part.alt || part.textContent.trim());
+      return Object.assign(document.createElement("p"), { textContent: `${one.querySelector(".bubble-who").textContent.trim()}: ${said.join(" ")}` });
+    }));
   }
   toEnd();
   document.querySelector(".chats .is-open")?.scrollIntoView({ block: "nearest" });
