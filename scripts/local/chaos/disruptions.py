@@ -8,8 +8,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+
+import psutil
 
 from scripts.local.chaos.outside import Outside
 from scripts.local.chaos.surroundings import Surroundings
@@ -144,16 +146,19 @@ def freeze(target: Target) -> None:
 
 
 def workers_of(target: Target, name: str) -> list[int]:
-    """The processes that run jobs: the children of the line's first process."""
+    """The processes that run jobs: the children of the line's first process.
+
+    Not the dead that it has not waited for yet: killed again, they would count as injections that disrupt nothing.
+    """
     leader, *others = target.processes.pids(name) or [0]
-    return [pid for pid in others if _parent(pid) == leader]
+    return [pid for pid in others if _is_living_child(pid, leader)]
 
 
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-    except (OSError, ValueError):
-        return 0
+def _is_living_child(pid: int, parent: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return process.ppid() == parent and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _signal(pid: int, number: int) -> None:

@@ -21,7 +21,7 @@ from shared.budgets.budgets import BudgetSchema
 from shared.config import settings
 from shared.payloads import check as checked
 
-#: Seconds between two kills: the AI stage gets to work in between.
+#: Seconds between two kills, at least.
 PAUSE = 3.0
 #: Seconds between two looks whether a call is under way: some of them in each call.
 LOOK = 0.05
@@ -79,21 +79,29 @@ def prepare(messages: int) -> None:
 
 
 def kill_ai(target: Target) -> None:
-    """kill -9 of a worker process that asks models, after three seconds and as soon as a call is reserved"""
+    """kill -9 of a worker process that asks models, once somebody was answered since the last one and a call is reserved
+
+    A kill after so many seconds would hit a worker that only starts, again and again, where the machine is slow. The calls that
+    the killed had reserved stay until a sweep counts them, and show no worker that works.
+    """
     name = "ai" if "ai" in target.workers else target.workers[0]
+    answered, lost = 0.0, set[str]()
     while not target.stopping.wait(PAUSE):
-        while not (waiting := _open_reservations()):  # a kill between two calls would lose nothing
+        while target.progress() <= answered or not (reserved := _reserved()) - lost:
             if target.stopping.wait(LOOK):
                 return
         if pids := workers_of(target, name):
             victim = target.choice.choice(pids)
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
-                target.report(f"kill -9 {name} ({victim}), {waiting} reservations were open")
+                target.report(f"kill -9 {name} ({victim}), {len(reserved - lost)} calls were reserved")
+                answered, lost = target.progress(), reserved
 
 
-def _open_reservations() -> int:
-    return int(db.retry_on_outage(lambda: db.scalar("select count(*) from budget_reservation"), seconds=60))
+def _reserved() -> set[str]:
+    """The calls whose outcome nobody knows yet."""
+    rows = db.retry_on_outage(lambda: db.rows("select id::text as id from budget_reservation"), seconds=60)
+    return {row["id"] for row in rows}
 
 
 def check(record: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -123,7 +131,7 @@ def _sweep() -> None:
     """Until nothing is reserved: what the maintenance process has in hand, and has not committed, another sweep skips."""
     deadline = time.monotonic() + SWEPT_WITHIN
     meter.sweep()
-    while _open_reservations() and time.monotonic() < deadline:
+    while _reserved() and time.monotonic() < deadline:
         time.sleep(LOOK)
         meter.sweep()
 
