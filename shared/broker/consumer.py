@@ -223,10 +223,17 @@ class WokenConsumer(Consumer):
             self._state.wakeup.set()
 
     def requeue(self, not_begun: Iterable[MessageProxy]) -> None:
-        """Gives back what was taken and not begun, and what is still in the cache."""
+        """Gives back what was taken and not begun, and what is still in the cache.
+
+        Where Redis does not hear of it, the next consumer asks what is here, and gives back the rest.
+        """
         ids = [message.options["redis_message_id"] for message in not_begun]
         while self._prefetched:
             message_id = id_of(self._prefetched.popleft())
             ids += [message_id] if message_id else []
-        if ids:
+        if not ids:
+            return
+        try:
             self.broker.give_back(self.queue_name, ids)
+        except redis.RedisError as problem:  # a thread of Dramatiq's would end with anything but its own error
+            raise ConnectionClosed(problem) from None

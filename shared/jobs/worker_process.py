@@ -16,6 +16,7 @@ from typing import Any
 import dramatiq.worker
 import redis
 from dramatiq.broker import Broker, MessageProxy
+from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware, Retries
 
 from shared import db, queues
@@ -98,7 +99,7 @@ class Lifecycle(Middleware):
                 not_begun.setdefault(item.message.queue_name, []).append(item.message)
             for queue_name, messages in not_begun.items():
                 worker.consumers[queue_name].requeue_messages(messages)
-        except redis.RedisError as problem:
+        except (redis.RedisError, ConnectionClosed) as problem:
             # They return when this process's heartbeat expires.
             log.warning("prefetched_messages_not_requeued", extra={"error": str(problem)})
 

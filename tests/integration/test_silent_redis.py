@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from queue import PriorityQueue
 from typing import cast
 
 import pytest
 import redis
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
+from dramatiq.worker import ConsumerThread
 
 from scripts.local.proxy import Connection, Mode, Proxy
 from shared import config, db
@@ -153,6 +155,20 @@ def test_an_error_of_ours_ends_no_listener(worker: Broker, caplog: pytest.LogCap
     get_broker().put([ticket(8)])
     assert come(worker, consuming, 1) == {"job-8"}
     assert sum(record.message == "redis_listener_failed" for record in caplog.records) == 1
+
+
+def test_a_connection_that_breaks_with_messages_in_hand_ends_no_consumer(worker: Broker, proxy: Proxy) -> None:
+    """Dramatiq's thread ended when they could not be given back: its queue stood still until the process was restarted."""
+    consuming = consume(worker)
+    get_broker().put([ticket(1), ticket(2)])
+    until(lambda: len(worker.states[LANE].prefetched) == 2, "no message came")
+    proxy.refuse()
+    proxy.reset()
+    thread = ConsumerThread(broker=worker, queue_name=LANE, prefetch=8, work_queue=PriorityQueue(), worker_timeout=1_000)
+    thread.consumer = consuming
+    thread.close()  # as after each error, before the next consumer
+    proxy.accept()
+    assert come(worker, cast(WokenConsumer, worker.consume(LANE, prefetch=8)), 2) == {"job-1", "job-2"}
 
 
 def test_what_redis_counts_and_the_process_has_not_comes_back(worker: Broker) -> None:
