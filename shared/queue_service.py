@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from peewee import Alias, Cast, Function, Value, fn
+from peewee import Alias, Cast, Value, fn
 
 from shared import db
 from shared.broker.enqueue import EnqueueInTransactionError, enqueue, tickets_of
@@ -123,10 +123,7 @@ class QueueService:
 
 def outgoing_job_tickets(customer_id: int) -> Alias:
     """For `returning` of a reply: adds the job that delivers it."""
-    return _tickets(fn.outgoing_job_v1(customer_id, Message.id, Message.conversation, Message.channel))
-
-
-def _tickets(job: Function) -> Alias:
+    job = fn.outgoing_job_v1(customer_id, Message.id, Message.conversation, Message.channel)
     return Alias(fn.job_add_v1(fn.jsonb_build_array(job)), "tickets")
 
 

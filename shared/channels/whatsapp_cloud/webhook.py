@@ -49,8 +49,6 @@ FIELDS = frozenset({"messages", "smb_message_echoes", "standby", "messaging_hand
 STATUSES = {"sent": "SENT", "delivered": "DELIVERED", "read": "READ", "played": "READ", "failed": "FAILED"}
 #: Our id of a reply (shared/channels/whatsapp_cloud/send.py, callback_id).
 _CALLBACK = re.compile(r"msg_(\d{1,18})")
-
-
 #: Digits by which a mobile number has two forms: Brazil's ninth digit, Mexico's 1, Argentina's 9.
 _SECOND_FORM = re.compile(r"^(?:(55\d\d)9(?=\d{8}$)|(52)1(?=\d{10}$)|(54)9(?=\d{10}$))")
 
