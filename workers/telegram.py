@@ -1,4 +1,4 @@
-"""telegram-send: one text to a Telegram chat, with buttons for what it offers to choose from; the same book-keeping."""
+"""telegram-send: one reply to a Telegram chat, a text or a file, with buttons for what it offers to choose from."""
 
 from __future__ import annotations
 

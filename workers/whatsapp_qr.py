@@ -1,4 +1,4 @@
-"""whatsapp-qr-send: one text through the QR gateway that holds the phone's session; the same book-keeping."""
+"""whatsapp-qr-send: one reply, a text or a file, through the QR gateway that holds the phone's session."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ def _send(job: Job, message: OutboundMessage, gateway: Dialect, api_key: str, te
         return gateway.send_text(name, api_key, chat, text, message.message_id)
     from shared.channels import sending_files
 
-    with sending_files.whole(job, message) as file:
+    with sending_files.loaded(job, message) as file:
         return gateway.send_file(name, api_key, chat, file, message.message_id, text)

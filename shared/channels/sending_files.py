@@ -40,15 +40,15 @@ def steps(
     is_caption = way is None or way.has_room_for(text)  # None: the channel says what is wrong with the file
 
     def leave(number: int | None) -> str:
-        with whole(job, message) as file:
+        with loaded(job, message) as file:
             return send_file(file, text if is_caption else "", number)
 
     return [leave, *([] if is_caption else [partial(send_text, part) for part in parts(text, max_text)])]
 
 
 @contextmanager
-def whole(job: Job, message: OutboundMessage) -> Iterator[OutboundFile]:
-    """Its file, for the length of the block. Raises NoRoomInMemory, Snooze while the storage is away, PermanentRefusal."""
+def loaded(job: Job, message: OutboundMessage) -> Iterator[OutboundFile]:
+    """Its file, in memory within the block. Raises NoRoomInMemory, Snooze while the storage is away, PermanentRefusal."""
     file = message.file or {}
     with in_memory.hold(job.customer_id, file["size"], job.age):
         try:

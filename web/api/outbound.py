@@ -20,6 +20,9 @@ from shared.models import WhatsappCloudAccount
 from web import uploads
 from web.uploads import FileRefused, Why
 
+#: Templates that a refusal lists.
+MAX_LISTED = 100
+
 
 class WindowClosed(Conflict):
     """A free text after WhatsApp's 24 hours. The problem document names approved templates."""
@@ -66,10 +69,6 @@ def check_window(conversation: Mapping[str, Any], data: Mapping[str, Any]) -> No
     """Raises WindowClosed for what WhatsApp would refuse."""
     if conversation["is_window_closed"] and "template" not in data:
         raise WindowClosed(template_store.usable(waba_id(conversation), MAX_LISTED))
-
-
-#: Templates that a refusal lists.
-MAX_LISTED = 100
 
 
 def _with_file(file: uploads.File, message: Mapping[str, Any], conversation: Mapping[str, Any]) -> str:

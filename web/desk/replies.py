@@ -69,17 +69,17 @@ def _send(found: dict[str, Any], message: dict[str, Any], form_key: str) -> Resp
     try:
         # Once more, if the conversation becomes a part of another one at this moment.
         repeat_refused(lambda: _send_as_person(existing(found["id"]), message, form_key))
+        return back(found)
     except outbound.WindowClosed:
         problem = _("The customer has not written for 24 hours, so WhatsApp takes no free text. Send a template instead.")
-        return show(existing(found["id"]), problem=problem, status=409, draft=text("content"))
+        status = 409
     except UnprocessableEntity:
-        return show(existing(found["id"]), problem=str(SENT_BEFORE), status=409, draft=text("content"))
+        problem, status = str(SENT_BEFORE), 409
     except FileRefused:
-        raise
+        raise  # an InvalidPayload, and answered by _refuse_file
     except InvalidPayload as wrong:
-        problem = "; ".join(f"{name} {wrongness}" for name, wrongness in wrong.errors.items())
-        return show(existing(found["id"]), problem=problem, status=422, draft=text("content"))
-    return back(found)
+        problem, status = "; ".join(f"{name} {wrongness}" for name, wrongness in wrong.errors.items()), 422
+    return show(existing(found["id"]), problem=problem, status=status, draft=text("content"))
 
 
 def _send_as_person(found: dict[str, Any], message: dict[str, Any], form_key: str) -> None:

@@ -1,4 +1,4 @@
-"""Files that a visitor and a business send each other: which, and what a page with the widget shows of them. Pure data."""
+"""Which files a visitor and a business may send each other. Pure data."""
 
 from __future__ import annotations
 
