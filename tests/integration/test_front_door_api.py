@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
+from shared.channels.delivery_status import apply_delivery_status
 from shared.inbox import work
 from shared.people import audit
 from shared.people import users as people
@@ -78,6 +79,20 @@ def test_keys_are_kept_as_hashes_and_can_be_revoked(mine: Business) -> None:
     assert mine("GET", "/conversations").status_code == 401
     with pytest.raises(ValueError, match="no customer"):
         keys.create(4711, "x")
+
+
+def test_a_reply_that_arrived_after_all_shows_no_error(mine: Business) -> None:
+    def shown() -> list[Any]:
+        page = mine("GET", f"/conversations/{talk()}/messages").json
+        assert page is not None
+        [reply] = [one for one in page["data"] if one["role"] == "assistant"]
+        return [reply[name] for name in ("status", "error", "error_code")]
+
+    reply_id = db.scalar("update message set status = 'SENT' where role = 'assistant' returning id")
+    apply_delivery_status("FAILED", message_id=reply_id, error="code 131026", error_code="recipient_unreachable")
+    assert shown() == ["FAILED", "code 131026", "recipient_unreachable"]
+    apply_delivery_status("DELIVERED", message_id=reply_id)
+    assert shown() == ["DELIVERED", None, None]
 
 
 def test_conversations_and_messages_by_pages(door: FrontDoor, mine: Business) -> None:

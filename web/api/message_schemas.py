@@ -88,9 +88,11 @@ class MessageSchema(BodySchema):
 
     @pre_dump
     def _explain(self, message: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """The code of an error that is over says nothing any more."""
-        code = message["error_code"] if message["error"] else None
-        return {**message, "error_code": code, "error_explanation": explanation(code)}
+        """An error that is over says nothing any more, nor does its code: a reply that failed on one phone arrived on another."""
+        has_arrived = message["role"] != "user" and message["status"] in ("DELIVERED", "READ")
+        error = None if has_arrived else message["error"]
+        code = message["error_code"] if error else None
+        return {**message, "error": error, "error_code": code, "error_explanation": explanation(code)}
 
 
 MessagePageSchema = page_of("MessagePageSchema", MessageSchema)
