@@ -21,27 +21,30 @@ from shared.ai.roles import ANSWER_HEAD
 from shared.payloads import strip_invalid
 
 #: Characters that a marker or a call begins with.
-TRIGGERS = "<[◁&`{"
+TRIGGERS = "<[◁&`{\\"
 #: Names of the tags, as models write them.
 TAGS = (
     *("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "reflection", "analysis"),
     *("reasoning_content", "thinking_process", "thought_process", "inner_thoughts", "inner_monologue", "internal_monologue"),
-    "chain_of_thought",
+    *("chain_of_thought", "cot", "reasoning_process", "inner_thought", "internal_reasoning", "internal_thoughts"),
+    *("planning", "scratch_pad", "deliberation"),
 )
 
 #: What some vendors put before them: <seed:think>, <mm:think>, <thinking>, <longcat_think>.
 PREFIXES = ("seed:", "mm:", "antml:", "ant", "longcat_")
 
-#: <think>, &lt;think&gt; (a server that makes HTML of its answers), [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>,
-#: <|START_THINKING|> (Cohere), <unused94> (Gemma), <|think|> (Solar), <|inner_prefix|> (Apertus).
+#: <think>, &lt;think&gt; (a server that makes HTML of its answers), \u003cthink\u003e (one that makes JSON of them twice),
+#: [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>, <|START_THINKING|> (Cohere), <unused94> (Gemma), <|think|> (Solar),
+#: <|inner_prefix|> (Apertus).
+_LESS, _GREATER = r"(?:<|&lt;|\\u003c)", r"(?:>|&gt;|\\u003e)"
 _NAMED = rf"(?:{'|'.join(PREFIXES)})?(?:{'|'.join(TAGS)})"
 _OPENS = (
-    rf"(?:<|&lt;)\s*{_NAMED}(?:\s[^<>]*?)?(?:>|&gt;)|\[THINK\]|◁think▷"
-    r"|<\|(?:begin_of_thought|START_THINKING|thinking|think|inner_prefix)\|>|<unused94>(?:thought)?"
+    rf"{_LESS}\s*{_NAMED}(?:\s(?:[^<>]*?[^<>/])?)?{_GREATER}|\[(?:THINK|THINKING|REASONING)\]|◁think▷"
+    r"|<\|(?:begin_of_thought|begin_of_reasoning|START_THINKING|thinking|think|reasoning|inner_prefix)\|>|<unused94>(?:thought)?"
 )
 _CLOSES = (
-    rf"(?:<|&lt;)\s*/\s*{_NAMED}\s*(?:>|&gt;)|\[/THINK\]|◁/think▷"
-    r"|<\|(?:end_of_thought|END_THINKING|/thinking|/think|content|inner_suffix)\|>|<unused95>"
+    rf"{_LESS}\s*/\s*{_NAMED}\s*{_GREATER}|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷"
+    r"|<\|(?:end_of_thought|end_of_reasoning|END_THINKING|/thinking|/think|/reasoning|content|inner_suffix)\|>|<unused95>"
 )
 #: Channels: <|channel|>analysis<|message|> (Harmony), <|channel>thought (Gemma).
 _CHANNEL_OPENS = r"<\|channel\|?>\s*(?:analysis|commentary|thought)\b[^<]*(?:<\|message\|>)?"
@@ -57,12 +60,13 @@ _MARKER = re.compile(
 )
 #: What frames the answer itself and is not part of it.
 _FRAME = re.compile(
-    r"<\|start\|>\s*assistant|</?(?:answer|response|final_answer)>"
+    r"<\|start\|>\s*assistant|</?(?:answer|response|reply|output|final|final_answer)>"
     r"|<\|(?:start|end|return|message|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution|im_end)\|>",
     re.I,
 )
 #: How thoughts are headed by models that were taught to think aloud.
-THOUGHT_HEADS = tuple(f"{mark}{word}:" for mark in ("", "**") for word in ("Thought", "Thoughts", "Reasoning"))
+THOUGHT_NAMES = ("Thought", "Thoughts", "Reasoning", "Thinking", "Thought process", "Gedanken", "Überlegung", "Razonamiento")
+THOUGHT_HEADS = tuple(f"{mark}{word}:" for mark in ("", "**") for word in THOUGHT_NAMES)
 #: Thoughts that begin the answer in words instead of markers: Harmony whose markers a server has dropped, and left the names of
 #: the channels; Granite; what Poe quotes and ollama prints; ReAct. Then those of them that have no end.
 _BARE_THOUGHTS = re.compile(
@@ -95,6 +99,8 @@ def cleaned(text: str, own_name: str = "") -> str:
     A mark of a template ends the turn wherever it stands; by names only the answer is read, for thoughts quote the conversation.
     """
     text = strip_invalid(text.replace("\x00", ""))
+    if _unwrapped(text) is not text:  # JSON may have escaped its marks; it is read whole (words_of)
+        return text
     text = without_thoughts(roles.before_marked_turn(roles.without_beginning(text, own_name)))
     text = roles.before_next_turn(roles.without_beginning(text, own_name), own_name)
     text = roles.without_end(text).strip()
@@ -165,7 +171,8 @@ def visible_part(text: str) -> tuple[str, bool]:
 
 def words_of(text: str) -> str:
     """The words for the customer in an answer without calls and thoughts."""
-    text = _unwrapped(text)
+    unwrapped = _unwrapped(text)
+    text = text if unwrapped is text else cleaned(unwrapped)
     text = MARKUP.sub("", text)
     pieces = _CODE.split(text)  # every second one is code
     return "".join(piece if place % 2 else _readable(piece) for place, piece in enumerate(pieces)).strip()

@@ -14,14 +14,15 @@ _MAX_MARKER = 100
 #: What may yet become a marker, at the end of a text: a channel's name waits for what follows it.
 _TAIL = re.compile(
     r"(?:<\|(?:start|channel)\|?>[^<>]{0,40}){0,2}(?P<begun>[<\[◁][^<>\[\]◁▷&`]{0,100}"
-    r"|&(?:l?|lt|lt;[^<>&;`]{0,100}(?:&g?t?)?)|^[ \t]*`{1,3}[ \t]*[\w-]{0,40}[ \t]*)?\Z",
+    r"|&(?:l?|lt|lt;[^<>&;`]{0,100}(?:&g?t?)?)|\\(?:u0{0,2}|u003c?|u003c[^<>\\`]{0,100}(?:\\(?:u0{0,2}|u003)?)?)?"
+    r"|^[ \t]*`{1,3}[ \t]*[\w-]{0,40}[ \t]*)?\Z",
     re.M,
 )
 _BEGUN_TAG = re.compile(r"</?([a-z:_]*)(\s.*)?", re.S)
 _TAG_NAMES = (
     *TAGS,
     *(f"{prefix}{tag}" for prefix in PREFIXES for tag in TAGS),
-    *("answer", "response", "final_answer", "details", "knowledge", "item"),
+    *("answer", "response", "reply", "output", "final", "final_answer", "details", "knowledge", "item"),
     *(
         f"{prefix}{name}"
         for prefix in ("", "seed:", "minimax:", "longcat_")
@@ -30,12 +31,15 @@ _TAG_NAMES = (
     *("function_calls", "toolcall", "tool_use", "start_function_call", *TOOLS, *named_calls.TAGS),
 )
 _PIPED = (
-    "begin_of_thought end_of_thought start_thinking end_thinking thinking /thinking think /think content inner_prefix "
-    "inner_suffix channel message start end return call "
+    "begin_of_thought end_of_thought begin_of_reasoning end_of_reasoning reasoning /reasoning start_thinking end_thinking "
+    "thinking /thinking think /think content inner_prefix inner_suffix channel message start end return call "
     "start_response end_response begin_of_solution end_of_solution im_end tool_call tool_calls tool_call_start tool_call_begin "
     "tool_calls_section_begin python_tag python_start action_start start_action tools_prefix"
 )
-_OTHERS = ("[think]", "[/think]", "◁think▷", "◁/think▷", "<unused94>", "<unused95>", "<channel|>", "<|channel>", "<|tool_call>")
+_OTHERS = (
+    *("[think]", "[/think]", "[thinking]", "[/thinking]", "[reasoning]", "[/reasoning]"),
+    *("◁think▷", "◁/think▷", "<unused94>", "<unused95>", "<channel|>", "<|channel>", "<|tool_call>"),
+)
 _OF_CALLS = (
     "[tool_calls]",
     "<｜tool▁calls▁begin｜>",
@@ -160,9 +164,9 @@ def _may_become_marker(begun: str) -> bool:
     if (fence := begun.lstrip())[:1] == "`":
         language = fence.lstrip("`").strip().lower()
         return not language or any(name.startswith(language) for name in TAGS)
-    begun = begun.lower().replace("&lt;", "<", 1)
-    begun = re.sub(r"\A<\s*(/?)\s*", r"<\1", begun.partition("&")[0] if begun[0] == "<" else begun)
-    if begun[0] == "&" or any(literal.startswith(begun) for literal in _LITERALS):
+    begun = begun.lower().replace("&lt;", "<", 1).replace("\\u003c", "<", 1)
+    begun = re.sub(r"\A<\s*(/?)\s*", r"<\1", re.split(r"[&\\]", begun)[0] if begun[0] == "<" else begun)
+    if begun[0] in "&\\" or any(literal.startswith(begun) for literal in _LITERALS):
         return True
     tag = _BEGUN_TAG.fullmatch(begun)
     if tag is None:

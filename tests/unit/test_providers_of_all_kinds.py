@@ -633,6 +633,16 @@ def test_an_answer_that_the_provider_broke_off_is_asked_for_again(reason: str) -
         ("Thinking...\nno\n...done thinking.\n\nHi", "Hi"),
         ("Thought: no\nAction: none\nFinal Answer: Hi", "Hi"),
         ("**Reasoning:** no\n\n**Answer:** **Hi**", "**Hi**"),
+        *((f"<{name}>no</{name}>Hi", "Hi") for name in ("cot", "planning", "inner_thought", "reasoning_process")),
+        *((f"[{name}]no[/{name}]Hi", "Hi") for name in ("thinking", "REASONING")),
+        ("<|reasoning|>no<|/reasoning|>Hi", "Hi"),
+        ("<|begin_of_reasoning|>no<|end_of_reasoning|>Hi", "Hi"),
+        (r"\u003cthink\u003eno\u003c/think\u003eHi", "Hi"),
+        (r"no\u003C/think\u003EHi", "Hi"),
+        (r"a \u003c b, Hi", r"a \u003c b, Hi"),
+        ("**Thinking:** no\n\n**Answer:** Hi", "Hi"),
+        ("Gedanken: no\n\nAntwort: Hi", "Hi"),
+        ("<analysis>no</analysis>\n<final>Hi</final>", "Hi"),
         ("Thoughts on it: Hi", "Thoughts on it: Hi"),
         ("Thinking... of a gift? Hi", "Thinking... of a gift? Hi"),
         ("Here is my thought: Hi", "Here is my thought: Hi"),
@@ -640,6 +650,16 @@ def test_an_answer_that_the_provider_broke_off_is_asked_for_again(reason: str) -
 )
 def test_thoughts_are_not_for_the_customer(text: str, visible: str) -> None:
     assert answer_text.without_thoughts(text) == visible
+
+
+@pytest.mark.parametrize(
+    "form", ['{"answer": "%s"}', '```json\n{"response": "%s"}\n```', '"%s"', '[{"type": "text", "text": "%s"}]']
+)
+@pytest.mark.parametrize(
+    "thoughts", [r"\u003cthink\u003eno\u003c/think\u003e\nHi", r"no\u003c/think\u003eHi", "<think>no</think>Hi"]
+)
+def test_thoughts_within_json_are_not_for_the_customer(form: str, thoughts: str) -> None:
+    assert parsed({"content": form % thoughts}).text == "Hi"
 
 
 def test_roles_are_in_turns_and_thoughts_are_not_repeated() -> None:

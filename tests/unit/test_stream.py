@@ -561,6 +561,13 @@ SHOWN = [
     ("Hello:\n```py\nx\n```\n", "Hello:\n```py\nx\n```\n"),
     ("&lt;think&gt;secret &amp; more&lt;/think&gt;Hello", "Hello"),
     ("Tea & cake &amp; &lt;b&gt; for you", "Tea & cake &amp; &lt;b&gt; for you"),
+    (r"\u003cthink\u003esecret\u003c/think\u003eHello", "Hello"),
+    (r"Hello \u003cthink\u003esecret", "Hello "),
+    (r"C:\users\new, a \u003c b and \u003cb\u003e \o/ it is", r"C:\users\new, a \u003c b and \u003cb\u003e \o/ it is"),
+    ("<|reasoning|>secret<|/reasoning|>Hello", "Hello"),
+    ("[reasoning]secret[/reasoning]Hello [reason]", "Hello [reason]"),
+    ("<cot>secret</cot>Hello", "Hello"),
+    ("<analysis>secret</analysis><final>Hello</final>", "Hello"),
     ("And so it is", "And so it is"),
     ("as it is", "as it is"),
     ("```json\n{}```", ""),
@@ -632,6 +639,7 @@ def test_a_role_before_an_answer_is_not_shown(begins: str) -> None:
 
 PIECES = [
     *("<think>", "</think>", "a", " b\n", "<", "[THINK]", "<|channel|>final<|message|>", "<answer>", "]", "&lt;think&gt;", "&"),
+    *("\\u003cthink\\u003e", "\\u003c/think\\u003e", "\\", "\\u003c"),
     *("&lt;/think&gt;", "<details type=reasoning>", "</details>", "\n```thinking\n", "\n```py\n", "\n```\n", "`"),
 ]
 
