@@ -20,6 +20,7 @@ from shared.db import sql
 from shared.db.batching import Batch
 from shared.db.prepared import Statement
 from shared.errors import InvalidPayload, UnknownChatbot
+from shared.jobs import write_check
 from shared.models import Job, Message, WebhookEndpoint, WebhookEvent
 from shared.payloads import IncomingMessage, WebhookDelivery, check
 from shared.privacy import marks
@@ -142,6 +143,8 @@ def _checked(message: Mapping[str, Any]) -> dict[str, Any] | InvalidPayload:
 def _accept_all(statement: Statement, payloads: Sequence[Mapping[str, Any]]) -> list[Accepted | None]:
     """One commit and one visit to Redis for all that threads accept at the same moment; None for an unknown chatbot's."""
     rows = statement.rows_by_item([{"payload": payload, "marks": _marks(payload)} for payload in payloads])
+    if db.refuses_writes():
+        write_check.look_again()
     answers = [row["accepted"] if row else None for row in rows]
     enqueue(tickets_of([ticket for answer in answers if answer for ticket in answer["tickets"]]))
     return [Accepted(answer["message_id"], answer["accepted"]) if answer else None for answer in answers]

@@ -103,7 +103,7 @@ class Ticker(Middleware):
                 expect()
                 expect = scheduled.expect
                 sweep()
-                db.outage.over()
+                db.answered()
             except Exception as error:  # the next tick tries again
                 if not is_outage_told(error):
                     log.warning("sweep_failed", extra={"error": f"{type(error).__name__}: {error}"})

@@ -8,10 +8,12 @@ It may import: database_url, config, errors, telemetry, dns. Everybody may impor
 from shared.db.connecting import check_address
 from shared.db.outage import (
     WEB_RETRY_SECONDS,
+    answered,
     is_outage,
     is_passing,
     is_unknown,
     outage,
+    refuses_writes,
     retry_on_outage,
     service_down,
     word_for,
@@ -37,6 +39,7 @@ __all__ = [
     "WEB_RETRY_SECONDS",
     "WORKER",
     "Pool",
+    "answered",
     "check_address",
     "connect",
     "connection",
@@ -49,6 +52,7 @@ __all__ = [
     "outage",
     "patient",
     "proxy",
+    "refuses_writes",
     "reset",
     "retry_on_outage",
     "row",

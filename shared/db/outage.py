@@ -148,8 +148,21 @@ def word_for(problem: BaseException) -> str:
     return kind.word if kind else type(problem).__name__
 
 
-#: A PostgreSQL that refuses writes still answers what reads.
 outage = Outage("postgres", word_for)
+#: Where one of these is wrong, what reads goes on, and what writes where there is room already.
+_ONLY_WRITES = frozenset(KINDS[state].word for state in ("25006", "42501", "53", "53100", "58"))
+
+
+def refuses_writes() -> bool:
+    """Whether PostgreSQL refuses writes, or has in this outage, and answers all the same."""
+    return outage.has_been(_ONLY_WRITES)
+
+
+def answered() -> None:
+    """PostgreSQL has done what a statement asked: the end of an outage, unless only a write can tell
+    (shared/jobs/write_check.py)."""
+    if not refuses_writes():
+        outage.over()
 
 
 def service_down(problem: BaseException) -> ServiceDown:
@@ -194,5 +207,5 @@ def retry_on_outage(work: Callable[[], T], seconds: float) -> T:
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, longest_pause)
         else:
-            outage.over()
+            answered()
             return result

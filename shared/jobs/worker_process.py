@@ -27,7 +27,7 @@ from shared.broker.fair_queue import FairQueue, thread_limits
 from shared.broker.redis_broker import Broker as SwitchboardBroker
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
-from shared.jobs import pauses, stored_secrets
+from shared.jobs import pauses, stored_secrets, write_check
 from shared.jobs.ledger import leases
 from shared.jobs.sweep import take_over_from
 from shared.telemetry.logs import configure_logging
@@ -164,7 +164,9 @@ def refresh_pauses() -> None:
     """Learns what is paused. While PostgreSQL is away nothing is claimed, and what was known stays."""
     try:
         pauses.current.refresh()
-        db.outage.over()
+        db.answered()
+        if db.refuses_writes():
+            write_check.look_again()
     except Exception as problem:
         if db.is_outage(problem):
             db.outage.noticed(problem)

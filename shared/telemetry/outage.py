@@ -39,6 +39,10 @@ class Outage:
                 extra = {"service": self._service, "reason": word, "error": str(problem).strip()}
                 log.error("service_unavailable", extra=extra)
 
+    def has_been(self, words: frozenset[str]) -> bool:
+        """Whether one of these was what is wrong, at any time since the service went away."""
+        return not self._logged.isdisjoint(words)
+
     def over(self) -> None:
         """Logs the end of an outage, if there was one."""
         if self._since is None:  # the common case, without the lock

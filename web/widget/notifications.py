@@ -52,7 +52,7 @@ def _listen(hearer: Hearer) -> None:
 def _listen_until_broken(hearer: Hearer) -> None:
     connection = db.listener("widget")
     try:
-        db.outage.over()
+        db.answered()
         hearer.miss()
         asked_at = time.monotonic()
         ready = select.poll()  # select() takes no descriptor above 1023, and streams are many
