@@ -10,6 +10,7 @@ from sentry_sdk.integrations.flask import FlaskIntegration
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shared import db
+from shared.broker import suitability
 from shared.broker.connection import DOOR
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
@@ -66,6 +67,7 @@ def create_app() -> Flask:
     db.use(db.WEB)
     db.check_address()
     get_broker(DOOR)
+    suitability.check_address()
     app = hardening.Application("web")
     if conf.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=conf.trusted_proxies, x_proto=conf.trusted_proxies)  # type: ignore[method-assign]  # Flask's own way

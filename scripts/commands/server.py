@@ -27,6 +27,7 @@ from scripts.local.processes import BEHIND_WEB, SMALL, ProcessManager
 from scripts.local.programs import ServiceFailed
 from scripts.local.telegram_relay import Relay
 from shared import config, db
+from shared.broker import suitability
 from shared.broker.connection import connect_redis, word_for
 from shared.people import links
 
@@ -123,10 +124,14 @@ def _port(environment: Mapping[str, str]) -> str:
 
 
 def _check_redis() -> None:
+    conf = config.settings()
+    client = connect_redis(conf)
     try:
-        connect_redis(config.settings()).ping()
+        client.ping()
     except redis.RedisError as problem:
         raise _Refused(f"the Redis of REDIS_URL or REDIS_HOST cannot be used: {problem} ({word_for(problem)})") from None
+    if reason := suitability.why_not(client, conf.redis_namespace):
+        raise _Refused(reason)
 
 
 def _migrate(database_url: str) -> None:

@@ -48,8 +48,8 @@ WORKER = Patience(timeout=5.0, pause=0.0)
 #: Somebody waits at the front door, and what they sent is in PostgreSQL: Redis hears of it from the sweep.
 DOOR = Patience(timeout=1.0, pause=1.0, spare=1)
 
-#: Its keys are on several servers, and a script of ours uses many at once.
-_CLUSTER = "a cluster; take one that is none"
+#: Refused at start (shared/broker/suitability.py).
+CLUSTER = "a cluster; take one that is none"
 #: Of a hosted plan.
 _QUOTA = "a quota of its provider is used up"
 #: A proxy, or a service that is not quite Redis: redis-py greets in the newer protocol.
@@ -62,10 +62,10 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (AuthenticationError, "credentials refused"),
     (NoPermissionError, "not permitted"),
     (MasterDownError, "its primary is away"),
-    (ClusterError, _CLUSTER),
-    (ClusterCrossSlotError, _CLUSTER),
-    (AskError, _CLUSTER),
-    (TryAgainError, _CLUSTER),
+    (ClusterError, CLUSTER),
+    (ClusterCrossSlotError, CLUSTER),
+    (AskError, CLUSTER),
+    (TryAgainError, CLUSTER),
     (redis.TimeoutError, "no answer in time"),
     (redis.ConnectionError, "cannot be reached"),
 )
@@ -86,8 +86,8 @@ _TEXTS = {
     "MISCONF": "cannot save to its disk",
     "NOREPLICAS": "too few replicas",
     "DB index is out of range": "has no database of this number",
-    "SELECT is not allowed in cluster": _CLUSTER,
-    "access a non local key": _CLUSTER,
+    "SELECT is not allowed in cluster": CLUSTER,
+    "access a non local key": CLUSTER,
     "DENIED": "in protected mode",
     "ACL failure in script": "not permitted",
     "is busy running": "busy with a script",  # BUSY Redis …, BUSY Valkey …

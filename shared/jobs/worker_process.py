@@ -20,7 +20,7 @@ from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware, Retries
 
 from shared import db, queues
-from shared.broker import census, identity, rate_limits
+from shared.broker import census, identity, rate_limits, suitability
 from shared.broker.connection import outage, warn_about_forgetful_redis
 from shared.broker.enqueue import Ticket, enqueue, message_for
 from shared.broker.fair_queue import FairQueue, thread_limits
@@ -66,10 +66,11 @@ class Lifecycle(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Lanes and stages take turns, and no stage may take all threads from the others.
 
-        Ends the process where what DATABASE_URL leads to is unsuitable, or CREDENTIALS_KEY is another database's.
+        Ends the process where what DATABASE_URL or REDIS_URL leads to is unsuitable, or CREDENTIALS_KEY is another database's.
         """
         _take_repeated_signals_for_one()  # before the first job: its thread may be faster than this one
         db.check_address()
+        suitability.check_address()
         stored_secrets.check_at_start()
         refresh_pauses()
         limits = thread_limits(worker.worker_threads, map(queues.stage, broker.queues))

@@ -1,0 +1,75 @@
+"""A Redis Cluster and a Sentinel answer, and cannot be worked with: no process starts there, and each says where to go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import redis
+
+from scripts.local.ports import free_port
+from scripts.local.programs import redis_server
+from shared.broker import suitability
+from shared.broker.connection import connect_redis
+from shared.config import settings
+from tests.waiting import until
+
+Start = Callable[..., str]
+STARTS = {
+    "a worker": [sys.executable, "-m", "dramatiq", "workers.incoming", "--processes", "1", "--threads", "1"],
+    "the front door": [sys.executable, "-c", "from web.app import create_app; create_app()"],
+    "scripts/server": [sys.executable, "-m", "scripts.commands.server"],
+}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a redis-server with a configuration and options, and returns its address."""
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def one(configuration: str, *options: str) -> str:
+        port, file = free_port(), tmp_path / "redis.conf"
+        file.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n{configuration}\n", encoding="utf-8")
+        servers.append(subprocess.Popen([redis_server(), str(file), *options], stdout=subprocess.DEVNULL))
+        address = f"redis://127.0.0.1:{port}/0"
+        until(lambda: _answers(address))
+        return address
+
+    yield one
+    for server in servers:
+        server.kill()
+        server.wait()
+
+
+def _answers(address: str) -> bool:
+    with suppress(redis.ConnectionError):
+        return bool(redis.Redis.from_url(address).ping())
+    return False
+
+
+@pytest.fixture(params=["a cluster", "a Sentinel"])
+def refusal(request: pytest.FixtureRequest, environment: dict[str, str], start: Start, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is said of REDIS_URL, which leads to one of them."""
+    if request.param == "a cluster":
+        address, said = start("cluster-enabled yes"), "leads to a Redis Cluster"
+    else:
+        address, said = start("sentinel monitor shop 127.0.0.1 1 1", "--sentinel"), "leads to a Sentinel"
+    monkeypatch.setenv("REDIS_URL", address)
+    return said
+
+
+@pytest.mark.parametrize("command", STARTS)
+def test_nothing_starts_there(refusal: str, command: str, root: Path) -> None:
+    done = subprocess.run(STARTS[command], cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert refusal in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_any_other_is_taken(environment: dict[str, str]) -> None:
+    assert suitability.why_not(connect_redis(settings()), settings().redis_namespace) is None
