@@ -12,14 +12,14 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-from psycopg2.errors import LockNotAvailable
+from psycopg2.errors import InsufficientPrivilege, LockNotAvailable
 
 from scripts.local.embedded import resolved_environment
 from scripts.local.folders import data_folder
@@ -230,13 +230,19 @@ def _migrate_somewhere(post: bool) -> list[str]:
     """Migrates, and says which database. Raises ValueError if DATABASE_URL is none."""
     url = os.environ.get("DATABASE_URL")
     if url:
-        where = urls.parse(urls.check(url))
-        place = ", ".join(where.get(name, "") for name in ("host", "port") if where.get(name)) or "this machine"
-        print(f"migrate: DATABASE_URL: database {where.get('dbname', where.get('user', ''))} at {place}", flush=True)
+        print(f"migrate: DATABASE_URL: {_place(urls.parse(urls.check(url)))}", flush=True)
         return migrate_and_fill(url, post)
     print(f"migrate: DATABASE_URL is not set: the embedded database in {data_folder()}", flush=True)
     with resolved_environment(data_folder(), announce=False) as environment:
         return migrate_and_fill(environment["DATABASE_URL"], post)
+
+
+def _place(where: Mapping[str, str]) -> str:
+    """Which database, as far as the URL says it; the rest is in a service's file, or libpq's own default."""
+    if service := where.get("service") or ("host" not in where and os.environ.get("PGSERVICE")):
+        return f"the service {service}"
+    place = ", ".join(where.get(name, "") for name in ("host", "port") if where.get(name)) or "this machine"
+    return f"database {where.get('dbname', where.get('user', ''))} at {place}"
 
 
 def why_not(problem: Exception) -> str:
@@ -245,6 +251,11 @@ def why_not(problem: Exception) -> str:
         return f"stopped in the middle: {problem}\n{NOTHING_HALF}"
     if isinstance(problem, psycopg2.OperationalError):
         return unreachable(problem)
+    if isinstance(problem, InsufficientPrivilege):
+        return (
+            f"the role of DATABASE_URL lacks a right: {problem.diag.message_primary}. Migrate as the role that owns the tables; "
+            "it must be able to make more: grant create on schema public to … (since PostgreSQL 15 only the database's owner is)."
+        )
     if isinstance(problem, psycopg2.Error):
         return f"a migration failed and was rolled back: {problem}"
     return f"DATABASE_URL: {problem}" if isinstance(problem, ValueError) else str(problem)

@@ -131,13 +131,26 @@ def _connect(url: str, limits: Limits) -> Session:
         raise psycopg2.OperationalError(refusals.text_of(refusal.object)) from None
     # Until it is set up, whatever the program's patience: the network may have forgotten it as soon as it was there.
     session.patience = min(limits.statement, WORKER.statement) + ON_ITS_WAY
-    if session.get_parameter_status("standard_conforming_strings") == "off":  # psycopg2 decides now how it quotes
+    if reason := _unsuitable_text(session):
         session.close()
-        raise Unsuitable(
+        raise Unsuitable(reason)
+    return session
+
+
+def _unsuitable_text(session: Session) -> str | None:
+    """Why what people write would not be stored as they wrote it; None if it would, or a pooler does not say."""
+    if session.get_parameter_status("standard_conforming_strings") == "off":  # psycopg2 decides when it connects how it quotes
+        return (
             "standard_conforming_strings is off, by DATABASE_URL's options or for its user. Backslashes would change what people "
             "wrote. Remove it there: alter role … reset standard_conforming_strings."
         )
-    return session
+    encoding = session.get_parameter_status("server_encoding")
+    if encoding and encoding != "UTF8":
+        return (
+            f"DATABASE_URL leads to a database in the encoding {encoding}, which lacks letters that people write, and emoji. "
+            "Make one in UTF8: create database … encoding 'UTF8' template template0."
+        )
+    return None
 
 
 def _first_answer(session: Session, sql: str, url: str) -> list[tuple[Any, ...]]:

@@ -13,6 +13,8 @@ _ENCODINGS = ("latin-1", "iso8859-2", "koi8-r", "cp1251", "iso8859-5", "euc-jp",
 #: How it begins if a host's name has no address. libpq says it where it looks the name up itself (PGSERVICE).
 NOT_TRANSLATED = "could not translate host name"
 _DNS_SILENT = (SILENT.lower(), "temporary failure", "try again")
+#: Parts of what libpq says where TLS cannot begin: no certificate, or a client's key that it does not take.
+_OF_TLS = ("certificate", "ssl", "private key file")
 #: The SQLSTATEs that a refusal would have, each by parts of texts in lower case; where several fit, the first.
 #: Languages: en de es fr it ja ka ko pl pt_BR ru sv uk zh_CN.
 _WORDS = (
@@ -109,7 +111,7 @@ def state_of(text: str) -> str:
     if text.startswith(NOT_TRANSLATED):
         return "08DNS" if any(words in text for words in _DNS_SILENT) else "08NAM"
     if text.startswith("connection to server"):
-        otherwise = "08TLS" if "certificate" in text or "ssl" in text else "08004" if _has_answered(text) else "08001"
+        otherwise = "08TLS" if any(part in text for part in _OF_TLS) else "08004" if _has_answered(text) else "08001"
         return known_state_of(text.partition(" failed: ")[2]) or otherwise
     return known_state_of(text) or "08"
 

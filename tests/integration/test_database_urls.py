@@ -24,6 +24,8 @@ from shared.jobs.sweep import sweep_if_alone
 from tests.builders import World
 from tests.unit.servers import serving, wait_for_end
 
+MIGRATE = [sys.executable, "-m", "scripts.commands.migrate"]
+
 
 def _url(database_url: str, hosts: str = "{host}", query: str = "") -> str:
     """The test's database under another spelling of its address."""
@@ -52,8 +54,7 @@ def test_every_way_to_postgres_takes_the_url(
     assert [message["status"] for message in world.messages(role="assistant")] == ["SENT"]
     assert db.scalar("show plan_cache_mode") == "force_generic_plan"
     db.listener("widget").close()
-    migrate = [sys.executable, "-m", "scripts.commands.migrate"]
-    done = subprocess.run(migrate, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(MIGRATE, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -201,8 +202,7 @@ def test_migrate_names_a_wrong_url_as_such(
     environment: dict[str, str], database_url: str, query: str, monkeypatch: pytest.MonkeyPatch, root: Path
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", _url(database_url, query=query))
-    migrate = [sys.executable, "-m", "scripts.commands.migrate"]
-    done = subprocess.run(migrate, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(MIGRATE, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert done.stderr.startswith("migrate: DATABASE_URL: ")
     assert query.split("=")[0] in done.stderr
@@ -215,3 +215,54 @@ def test_two_sweeps_take_turns_and_no_lock_stays_on_a_connection(world: World) -
         assert not sweep_if_alone()
     assert sweep_if_alone()
     assert db.scalar("select count(*) from pg_locks where locktype = 'advisory'") == 0
+
+
+def test_a_services_file_is_enough(
+    world: World, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    parts, file = urlsplit(database_url), tmp_path / "services.conf"
+    named = {"host": parts.hostname, "port": parts.port, "user": parts.username, "password": parts.password}
+    lines = [f"{name}={value}" for name, value in {**named, "dbname": parts.path[1:]}.items()]
+    file.write_text("\n".join(["[shop]", *lines]), encoding="utf-8")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://?service=shop")
+    config.reset()
+    db.reset()
+    world.say()
+    world.drain()
+    assert [message["status"] for message in world.messages(role="assistant")] == ["SENT"]
+    db.listener("widget").close()
+    done = subprocess.run(MIGRATE, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("migrate: DATABASE_URL: the service shop\n"), done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+@pytest.mark.parametrize("command", [["workers.incoming"], ["scripts.commands.migrate"], ["scripts.commands.jobs", "stats"]])
+def test_a_database_that_has_not_all_letters_is_refused(
+    environment: dict[str, str], database_url: str, command: list[str], encoding: str, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    with closing(psycopg2.connect(database_url)) as administrator:
+        administrator.autocommit = True
+        make = f"create database odd encoding '{encoding}' lc_collate 'C' lc_ctype 'C' template template0"
+        administrator.cursor().execute("drop database if exists odd with (force)")
+        administrator.cursor().execute(make)
+    monkeypatch.setenv("DATABASE_URL", urlunsplit(urlsplit(database_url)._replace(path="/odd")))
+    start = [sys.executable, "-m", *(["dramatiq", "--processes", "1"] if command[0].startswith("workers") else []), *command]
+    done = subprocess.run(start, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert f"a database in the encoding {encoding}" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_role_that_may_make_no_tables_is_told_what_it_lacks(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    """Since PostgreSQL 15 that is every role but the database's owner."""
+    parts = urlsplit(empty_database_url)
+    with closing(psycopg2.connect(empty_database_url)) as administrator, administrator, administrator.cursor() as cursor:
+        cursor.execute(f"drop role if exists tenant; create role tenant login password '{parts.password}'")
+    monkeypatch.setenv("DATABASE_URL", empty_database_url.replace("//postgres:", "//tenant:"))
+    done = subprocess.run(MIGRATE, cwd=root, env=dict(os.environ), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.startswith("migrate: the role of DATABASE_URL lacks a right: permission denied for schema public.")
+    assert "grant create on schema public" in done.stderr

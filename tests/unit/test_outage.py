@@ -182,6 +182,20 @@ def test_a_server_says_it_in_the_language_of_its_lc_messages(text: str, word: st
     assert word_for(psycopg2.OperationalError(_to_server(text))) == word
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'could not load private key file "shop.key": key values mismatch',
+        'private key file "shop.key" has group or world access; file must have permissions u=rw (0600) or less',
+        'certificate present, but not private key file "shop.key"',
+        "FATAL:  connection requires a valid client certificate",
+    ],
+)
+def test_a_client_certificate_that_does_not_suit_is_a_matter_of_tls(text: str) -> None:
+    refused = f'connection to server at "127.0.0.1", port 5432 failed: {text}'
+    assert word_for(psycopg2.OperationalError(refused)) == "TLS failed"
+
+
 @pytest.mark.parametrize("host", ["too many clients", "rollen", "databasen"])
 def test_a_hosts_name_says_nothing(host: str) -> None:
     refused = f'connection to server at "{host}" (10.0.0.1), port 5432 failed: Connection refused'
