@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -124,9 +125,11 @@ def test_the_phases_of_a_call_end_where_it_failed(listen: Callable[..., str]) ->
     with pytest.raises(http.ConnectFailed, match="TLS") as caught:
         call(f"https://{listen(speak_plain_http)}/", phases=phases)
     assert (set(phases.ms), caught.value.call_code) == ({"resolve", "connect", "tls"}, "tls_failed")
+    begun = time.monotonic()
     late, phases = given_up(f"http://{listen(say_nothing)}/")
+    seconds = time.monotonic() - begun
     assert (set(phases.ms), late.call_code) == ({"resolve", "connect", "answer"}, "timeout")
-    assert 900 < sum(phases.ms.values()) < 300_000, "milliseconds"
+    assert seconds < sum(phases.ms.values()) <= seconds * 1_000, "milliseconds"
 
 
 @both_pools
