@@ -11,8 +11,6 @@ import json
 import logging
 import time
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -43,8 +41,6 @@ PATIENCE = 2 * 3600.0
 MEMORY_PATIENCE = 3600.0
 #: Seconds between two pages of a site that robots.txt may ask for; more is cut, for a thread waits.
 MAX_DELAY = 5.0
-#: Bytes of a page that waits for its reader in memory, and not in a file.
-SMALL = 256 * 1024
 #: Documents that a process fetches or reads at the same time: of one customer, for each may take 20 MB, and of all together those
 #: that take long.
 DOCUMENTS, SLOW_DOCUMENTS = 4, 32
@@ -161,7 +157,7 @@ def _read_page(job: Job, source: dict[str, Any]) -> None:
         return
     was_stored = source["content_hash"] is not None
     known = {"etag": source["etag"], "last_modified": source["last_modified"]} if was_stored else {}
-    with SpooledTemporaryFile(SMALL) as file:
+    with web.new_file() as file:
         try:
             page = _fetched(job, url, robots, known, file)
         except web.PageGone:
@@ -173,16 +169,13 @@ def _read_page(job: Job, source: dict[str, Any]) -> None:
 
 
 def _fetched(job: Job, url: str, robots: web.Robots, known: dict[str, Any], file: IO[bytes]) -> web.Page:
-    """A page whose body is in the file: those of all that wait for their reader would fill the memory."""
     with _room(job):
         time.sleep(min(robots.delay, MAX_DELAY))
-        page = web.fetch(url, **known)
-    file.write(page.body or b"")
-    return page if page.body is None else replace(page, body=b"")
+        return web.fetch(url, file, **known)
 
 
 def _take_or_skip(job: Job, source: dict[str, Any], robots: web.Robots, page: web.Page, file: IO[bytes]) -> None:
-    if page.body is None:
+    if page.is_same:
         known = {"etag": source["etag"], "last_modified": source["last_modified"]}
         keep(job, {"document_id": source["document_id"], **known})
     elif page.noindex:
@@ -197,7 +190,6 @@ def _take_page(job: Job, source: dict[str, Any], page: web.Page, file: IO[bytes]
     name = page.url.partition("?")[0].rstrip("/").rpartition("/")[2] or page.url
     with _room(job):
         with reading.turn(job.customer_id) as read:
-            file.seek(0)
             document = read(Raw(name, file.read(), page.media_type, page.url))
         if document.noindex:
             _skip(job, source, "the page asks not to be indexed (noindex)")

@@ -119,9 +119,13 @@ def get(url: str, headers: Mapping[str, str], timeout: float) -> Response:
     return exchange("GET", url, None, {**_HEADERS, **headers}, timeout)
 
 
-def fetch(url: str, headers: Mapping[str, str], timeout: float, *, allow_private: bool, max_bytes: int) -> Response:
-    """GETs from an address that a customer gave. Raises as `exchange` does."""
-    return exchange("GET", url, None, {**_HEADERS, **headers}, timeout, allow_private=allow_private, max_bytes=max_bytes)
+def fetch(
+    url: str, headers: Mapping[str, str], timeout: float, *, allow_private: bool, max_bytes: int, on_part: OnPart | None = None
+) -> Response:
+    """GETs from an address that a customer gave. Raises as `exchange` does, which says what `on_part` is."""
+    return exchange(
+        "GET", url, None, {**_HEADERS, **headers}, timeout, allow_private=allow_private, max_bytes=max_bytes, on_part=on_part
+    )
 
 
 def exchange(
@@ -156,6 +160,8 @@ def exchange(
                 raise LocationValueError
             raw = (_send if allow_private else _send_guarded)(method, url, body, headers)
             is_success = 200 <= raw.status < 300
+            if on_part and not is_success:  # what is said instead of a file is not as long as one may be
+                max_bytes = min(max_bytes, MAX_RESPONSE_BYTES)
             _read(raw, max_bytes, _handed_on(call, on_part) if on_part and is_success else chunks.append)
         except (HTTPError, HTTPException, OSError, ValueError) as problem:  # OSError: of requests as well
             is_enough = call.is_complete or (call.status is not None and not needs_body)

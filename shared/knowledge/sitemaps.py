@@ -13,7 +13,7 @@ from shared.http.urls import UrlRefused, normalize_url, site_of
 from shared.knowledge import reading
 from shared.knowledge.documents import Raw
 from shared.knowledge.sitemap_file import INDEX, MEDIA_TYPE
-from shared.knowledge.web import PageFailed, PageRefused, Robots, fetch
+from shared.knowledge.web import PageFailed, PageRefused, Robots, fetch, new_file
 
 #: Pages of one source, sitemaps that are read for them, and seconds for all of these.
 MAX_PAGES, MAX_SITEMAPS, SECONDS = 2_000, 50, 120.0
@@ -55,15 +55,16 @@ class _Search:
     def _entries(self, sitemap: str, customer: int | None) -> tuple[dict[str, None], dict[str, None], str | None]:
         """The site's sitemaps and pages that a sitemap lists, of each one more than may be: it shows that not all are taken; and
         what is wrong with it. The others of its 50,000 addresses are only in memory for the customer's turn."""
-        page = fetch(sitemap, max_bytes=MAX_BYTES)
         more, pages = dict[str, None](), dict[str, None]()
-        with reading.turn(customer) as read:
-            document = read(Raw("sitemap", page.body or b"", MEDIA_TYPE, page.url))
-            for item in document.items:
-                kind, most = (more, MAX_SITEMAPS) if item.content == INDEX else (pages, MAX_PAGES)
-                if len(kind) <= most and site_of(url := _normalized(page.url, item.title)) == self.site:
-                    kind[url] = None
-            return more, pages, document.warning
+        with new_file() as file:
+            page = fetch(sitemap, file, max_bytes=MAX_BYTES)
+            with reading.turn(customer) as read:
+                document = read(Raw("sitemap", file.read(), MEDIA_TYPE, page.url))
+                for item in document.items:
+                    kind, most = (more, MAX_SITEMAPS) if item.content == INDEX else (pages, MAX_PAGES)
+                    if len(kind) <= most and site_of(url := _normalized(page.url, item.title)) == self.site:
+                        kind[url] = None
+                return more, pages, document.warning
 
     def _leave_out(self) -> None:
         """Keeps what would be imported if this were all, for further sitemaps can only make a share smaller; each address once.

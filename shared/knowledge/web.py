@@ -9,6 +9,9 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import SEEK_END
+from tempfile import SpooledTemporaryFile
+from typing import IO
 from urllib.parse import urljoin, urlsplit
 
 from protego import Protego
@@ -23,6 +26,8 @@ from shared.knowledge.documents import MAX_PAGE
 AGENT = "Switchboard"
 #: Seconds for one request, body and all.
 TIMEOUT = 20.0
+#: Bytes of a page that are in memory, and not in a file, until it is read.
+SMALL = 256 * 1024
 #: Characters of an etag, or of a time.
 MAX_HEADER = 200
 #: Redirects of one page.
@@ -55,11 +60,11 @@ class PageFailed(OutsideFailure):
 
 @dataclass(frozen=True)
 class Page:
-    """What a site sent. `body` is None if the page is the same as last time."""
+    """What a site sent, but for its body. `is_same`: as last time, and there is none."""
 
     url: str
-    body: bytes | None = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    is_same: bool = False
 
     @property
     def media_type(self) -> str:
@@ -78,10 +83,22 @@ class Page:
         return "noindex" in directives or "none" in directives.replace(",", " ").split()
 
 
+def new_file() -> IO[bytes]:
+    """A file for the body of a page: those of all threads would fill the memory, some for as long as a slow site takes."""
+    return SpooledTemporaryFile(SMALL)
+
+
 def fetch(
-    url: str, *, etag: str | None = None, last_modified: str | None = None, max_bytes: int = MAX_PAGE, may_be_cut: bool = False
+    url: str,
+    file: IO[bytes],
+    *,
+    etag: str | None = None,
+    last_modified: str | None = None,
+    max_bytes: int = MAX_PAGE,
+    may_be_cut: bool = False,
 ) -> Page:
-    """A page, if it is another than last time. `may_be_cut`: of one that is too large, its beginning will do.
+    """A page, if it is another than last time; its body is in the file. `may_be_cut`: of one that is too large, its beginning
+    will do.
 
     Raises PageGone, PageRefused, PageFailed, Snooze, and what shared.http raises.
     """
@@ -90,20 +107,33 @@ def fetch(
     headers |= {"If-Modified-Since": last_modified} if last_modified else {}
     site = site_of(url)
     for _ in range(MAX_REDIRECTS + 1):
-        # One byte more than allowed, to see that there is more.
-        answer = http.fetch(url, headers, TIMEOUT, allow_private=settings().webhooks_to_private, max_bytes=max_bytes + 1)
-        target = answer.headers.get("Location", "") if answer.status in _REDIRECTS else _refreshed(url, answer)
+        answer = _answer(url, headers, file, max_bytes)
+        target = answer.headers.get("Location", "") if answer.status in _REDIRECTS else _refreshed(url, answer, file)
         if answer.status not in _REDIRECTS and not target:
-            return _page(url, answer, max_bytes, may_be_cut)
+            return _page(url, answer, file, max_bytes, may_be_cut)
         url = _redirected(url, target, site)
     raise PageRefused(f"the page redirects more than {MAX_REDIRECTS} times")
 
 
-def _refreshed(url: str, answer: http.Response) -> str:
+def _answer(url: str, headers: Mapping[str, str], file: IO[bytes], max_bytes: int) -> http.Response:
+    file.seek(0)
+    file.truncate()
+
+    def take(part: bytes) -> None:
+        file.write(part)
+
+    # One byte more than allowed, to see that there is more.
+    is_private = settings().webhooks_to_private
+    return http.fetch(url, headers, TIMEOUT, allow_private=is_private, max_bytes=max_bytes + 1, on_part=take)
+
+
+def _refreshed(url: str, answer: http.Response, file: IO[bytes]) -> str:
     """Where a page sends its visitors by its markup; "" if it does not, or if it is read again itself."""
-    if not answer.ok or b"refresh" not in (head := answer.body[:REFRESH_WITHIN].lower()):
+    file.seek(0)
+    start = file.read(REFRESH_WITHIN)
+    if not answer.ok or b"refresh" not in (head := start.lower()):
         return ""
-    for tag in _META.finditer(answer.body[:REFRESH_WITHIN].decode("latin-1")):
+    for tag in _META.finditer(start.decode("latin-1")):
         found = _REFRESH.search(tag[0]) if re.search(r"http-equiv\s*=\s*[\"']?refresh", tag[0], re.I) else None
         is_for_all = head.rfind(b"<noscript", 0, tag.start()) <= head.rfind(b"</noscript", 0, tag.start())
         if found and is_for_all and int(found["seconds"]) <= REFRESH_SECONDS:
@@ -122,10 +152,10 @@ def _redirected(url: str, location: str, site: str) -> str:
     return target
 
 
-def _page(url: str, answer: http.Response, max_bytes: int, may_be_cut: bool) -> Page:
+def _page(url: str, answer: http.Response, file: IO[bytes], max_bytes: int, may_be_cut: bool) -> Page:
     status = answer.status
     if status == 304:
-        return Page(url, None, answer.headers)
+        return Page(url, answer.headers, is_same=True)
     if answer.asks_to_wait:
         raise Snooze(answer.retry_after(DEFAULT_THROTTLE), f"the site asks us to slow down (HTTP {status})")
     if status in (404, 410):
@@ -134,9 +164,10 @@ def _page(url: str, answer: http.Response, max_bytes: int, may_be_cut: bool) -> 
         raise PageFailed(f"the site answered HTTP {status}")
     if not answer.ok:
         raise PageRefused(f"the site refuses the page (HTTP {status})")
-    if len(answer.body) > max_bytes and not may_be_cut:
+    if file.seek(0, SEEK_END) > max_bytes and not may_be_cut:
         raise PageRefused(f"the page is larger than {max_bytes // 1024 // 1024} MB")
-    return Page(url, answer.body[:max_bytes], answer.headers)
+    file.seek(0)
+    return Page(url, answer.headers)
 
 
 def robots_of(url: str) -> str:
@@ -145,11 +176,12 @@ def robots_of(url: str) -> str:
     One that is too large counts as far as its last whole line that fits: half of "Disallow: /cart" would forbid the site.
     """
     parts = urlsplit(url)
-    try:
-        page = fetch(f"{parts.scheme}://{parts.netloc}/robots.txt", max_bytes=MAX_ROBOTS, may_be_cut=True)
-    except PageRefused:
-        return ""
-    body = page.body or b""
+    with new_file() as file:
+        try:
+            fetch(f"{parts.scheme}://{parts.netloc}/robots.txt", file, max_bytes=MAX_ROBOTS, may_be_cut=True)
+        except PageRefused:
+            return ""
+        body = file.read(MAX_ROBOTS)
     if len(body) == MAX_ROBOTS:
         body = b"\n".join(body.splitlines()[:-1])
     return body.decode("utf-8-sig", "replace").replace("\0", "")

@@ -263,6 +263,20 @@ def test_parts_are_handed_on_as_they_come(serve: Servers, allow_private: bool) -
 
 
 @both_pools
+def test_of_what_is_said_instead_of_a_file_no_more_is_read_than_of_other_answers(serve: Servers, allow_private: bool) -> None:
+    """A site that refused each page with 5 MB had that memory of each thread."""
+
+    def handle(connection: socket.socket) -> None:
+        read_request(connection)
+        with suppress(OSError):  # nobody reads it to its end
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000)
+
+    parts = list[bytes]()
+    response = streamed(serve(handle), parts.append, allow_private=allow_private, max_bytes=5_000_000)
+    assert (response.status, len(response.body), parts) == (404, client.MAX_RESPONSE_BYTES, [])
+
+
+@both_pools
 @pytest.mark.parametrize("end", [b"", b"0\r\n", b"1\r\nx\r\n" * 50])
 def test_a_complete_answer_waits_for_no_end_and_its_leftovers_are_nobodys(
     serve: Servers, end: bytes, allow_private: bool
