@@ -15,6 +15,12 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+#: How files of other kinds begin: PDF, RTF, pictures, what is packed, Office; some have no byte that a text could not have.
+_NO_TEXT = (
+    *(b"%PDF-", b"{\\rtf", b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"),
+    *(b"PK\x03\x04", b"\x1f\x8b", b"\xd0\xcf\x11\xe0"),
+)
+_NOT_A_TEXT = "is not a text file, whatever its name says; save it as CSV or plain text in UTF-8"
 _KANA = re.compile("[\u3041-\u30fe]")
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 #: Letters of Turkish where Western Europe has those of Icelandic, and what else Icelandic and Romanian have.
@@ -62,6 +68,8 @@ def decode(body: bytes, declared: str = "") -> str:
     """The text of a file. Raises Unreadable for what is none. `declared`: what HTTP says of it."""
     if not body.strip():
         raise Unreadable("is empty")
+    if body.startswith(_NO_TEXT):
+        raise Unreadable(_NOT_A_TEXT)
     for mark, name in _MARKS:
         if body.startswith(mark):
             return body.decode(name, "replace")
@@ -100,14 +108,14 @@ def _without_mark(body: bytes) -> str:
         text = body.decode(name, "replace")
         if any(space in text for space in " ,;\t\n") and all(sign.isprintable() or sign in "\r\n\t" for sign in text[:SAMPLE]):
             return text
-    raise Unreadable("is not a text file, whatever its name says; save it as CSV or plain text in UTF-8")
+    raise Unreadable(_NOT_A_TEXT)
 
 
 def _guess(body: bytes) -> str:
     from charset_normalizer import from_bytes  # only where it is needed
 
     if sum(byte < 32 and byte not in b"\t\n\r\f\v\x1b" for byte in body[:SAMPLE]) > 0.02 * len(body[:SAMPLE]):
-        raise Unreadable("is not a text file, whatever its name says; save it as CSV or plain text in UTF-8")
+        raise Unreadable(_NOT_A_TEXT)
     guess = from_bytes(body[:SAMPLE]).best()
     letters = [letter for letter in str(guess) if letter.isalpha()] if guess else []
     is_foreign = sum(not letter.isascii() for letter in letters) > FOREIGN * len(letters)
