@@ -52,23 +52,26 @@ with input as materialized (
     cross join jsonb_array_elements(input.items) with ordinality as element(value, place)
     cross join jsonb_to_record(element.value) as item(title text, content text, language text, url text)
     order by input.document_id, item.title, item.content, place
+), paired_items as materialized ( -- grouped, for a join would compare each item of a large document with each
+    select document_id, title, content, array_agg(id) filter (where id is not null) as known_ids, bool_or(id is null) as is_read,
+        min(base_id) as base_id, min(language) as language, min(url) as url, min(place) as place
+    from (
+        select document_id, title, content, null::bigint as id, base_id, language, url, place from new_items
+        union all
+        select document_id, title, content, item.id, null, null, null, null
+        from knowledge_item item join documents on documents.id = item.document_id
+    ) items group by document_id, title, content
 ), removed_items as (
-    delete from knowledge_item item using documents
-    where item.document_id = documents.id and not exists (
-        select from new_items where new_items.document_id = item.document_id and new_items.title = item.title
-            and new_items.content = item.content)
+    delete from knowledge_item where id in (select unnest(known_ids) from paired_items where not is_read)
     returning document_id
 ), kept_items as (
-    update knowledge_item item set url = new_items.url, language = new_items.language from new_items
-    where item.document_id = new_items.document_id and item.title = new_items.title and item.content = new_items.content
-        and (item.url, item.language) is distinct from (new_items.url, new_items.language)
+    update knowledge_item item set url = kept.url, language = kept.language
+    from (select unnest(known_ids) as id, url, language from paired_items where is_read) kept
+    where item.id = kept.id and (item.url, item.language) is distinct from (kept.url, kept.language)
 ), added_items as (
     insert into knowledge_item (knowledge_base_id, document_id, language, title, content, url)
-    select base_id, document_id, language, title, content, url from new_items
-    where not exists (
-        select from knowledge_item item where item.document_id = new_items.document_id and item.title = new_items.title
-            and item.content = new_items.content)
-    order by document_id, place
+    select base_id, document_id, language, title, content, url from paired_items
+    where known_ids is null order by document_id, place
     returning document_id
 ), deleted_uploads as (
     delete from knowledge_upload using documents where document_id = documents.id
