@@ -15,7 +15,8 @@ select attempt, retry_in from failed_attempt
 -- name: dead_letter(job_id)
 -- The reply is FAILED, unless a status says that it arrived, and its customer's endpoints hear of it.
 with dead_job as materialized (
-    select customer_id, message_id, last_error, outcome_unknown_since is not null as may_have_arrived from job where id = :job_id and state = 'failed' and closed_at is null
+    select customer_id, message_id, last_error, outcome_unknown_since is not null as may_have_arrived from job
+    where id = :job_id and state = 'failed' and closed_at is null
     for update of job -- an operator may requeue it at this moment
 ), widget_conversation as materialized ( -- which a reply's status numbers (widget_changed): everybody locks it before its messages
     select id from conversation where channel = 'widget' and id = (
@@ -23,7 +24,8 @@ with dead_job as materialized (
 ), failed_message as materialized (
     select dead_job.customer_id, reason.text as error, reason.code, message.id, message.conversation_id, message.chatbot_id,
         message.channel, message.reply_to, message_set_status_v2(
-            message.id, 'FAILED', reason.text, p_metadata => jsonb_build_object('error_code', reason.code)) as has_moved
+            message.id, 'FAILED', reason.text, p_metadata => jsonb_build_object('error_code', reason.code)
+                || case when may_have_arrived then jsonb_build_object('may_have_arrived', true) else '{}' end) as has_moved
     from (select count(*) from widget_conversation) locked, dead_job join message on message.id = dead_job.message_id,
         -- With the provider's words and our code, where they are those of this failure.
         lateral (select

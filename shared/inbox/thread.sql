@@ -17,8 +17,8 @@ where chatbot.customer_id = :customer_id and conversation.id = coalesce(
 -- Its messages, newest first, with what a bubble shows.
 select id, role, kind, content, data, status, error, reply_to, sent_at, edited_at, revoked_at, created_at,
     metadata ->> 'author' as author, metadata ->> 'source' as source, metadata ->> 'error_code' as error_code,
-    metadata ->> 'error_code' = 'outcome_unknown' or error like '%; an earlier send may have arrived%' as may_have_arrived,
-    error like '%; a part of it has left' as has_left_in_part,
+    metadata ->> 'error_code' = 'outcome_unknown' or metadata ? 'may_have_arrived' as may_have_arrived,
+    metadata ? 'parts_sent' as has_left_in_part,
     -- Not what the business wrote for a case: that a person comes, or that the bot cannot answer now.
     metadata ? 'provider' and not metadata ? 'tool' as is_models, metadata #>> '{tool,name}' = 'no_answer' as is_unknown,
     metadata ? 'fallback' as is_fallback, metadata ? 'unsupported' and edited_at is null and revoked_at is null as is_label,

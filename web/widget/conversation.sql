@@ -24,7 +24,8 @@ select n, revision as newest, reply_to as draft_of, text as draft,
             select revision, jsonb_build_object('id', id, 'role', role, 'content', content, 'status', status,
                 'reply_to', reply_to, 'created_at', created_at, 'sources', metadata -> 'sources', 'author',
                 case when metadata ? 'source' then jsonb_build_object('name', metadata ->> 'author') end,
-                'choices', data -> 'choices', 'is_bot_silent', is_bot_silent, 'label', metadata -> 'unsupported', 'files', case when kind = 'media' then (
+                'choices', data -> 'choices', 'is_bot_silent', is_bot_silent, 'label', metadata -> 'unsupported',
+                'files', case when kind = 'media' then (
                     select jsonb_agg(jsonb_build_object('id', media.id, 'kind', media.kind, 'name', filename, 'size', size,
                         'mime', mime, 'state', state)) from media where media.message_id = message.id) end) as message
             from message
