@@ -72,7 +72,7 @@ def test_a_name_turns_no_text_around(app: Flask, world: World) -> None:
         world.say(channel="whatsapp_cloud", user=user, metadata={"profile_name": name})
     world.drain()
     inbox = Visitor(app, person("agent", world.customer)).get(f"/desk/c/{world.customer}/inbox?view=all").text
-    assert re.findall(r'class="chat-top"><b>([^<]*)<', inbox) == ["+4917012346", "Ada"]
+    assert re.findall(r'class="chat-top"><b dir="auto">([^<]*)<', inbox) == ["+4917012346", "Ada"]
 
 
 def test_of_two_who_change_a_knowledge_base_the_second_is_told(app: Flask, world: World) -> None:

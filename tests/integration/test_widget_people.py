@@ -60,7 +60,7 @@ def test_a_page_knows_where_the_bot_answers_nothing(page: Page, world: World) ->
     page.say("Is anybody there?")
     world.drain()
     assert [shown[-1] for shown in silence()] == [True] * 3
-    db.rows("update conversation set owner = 'bot', braked_until = now() + interval '1 hour'")
+    db.rows("update conversation set owner = 'bot', returns_at = null, braked_until = now() + interval '1 hour'")
     assert [shown[-1] for shown in silence()] == [True] * 3
     db.rows("update conversation set braked_until = now()")
     assert [shown[-1] for shown in silence()] == [False] * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -131,7 +132,8 @@ REFRESH = [
 
 @pytest.mark.parametrize(("head", "target"), REFRESH)
 def test_a_page_that_sends_its_visitors_on(head: str, target: str) -> None:
-    assert web._refreshed("https://shop.example/x", Response(200, f"<html><head>{head}</head>".encode(), {})) == target
+    page = BytesIO(f"<html><head>{head}</head>".encode())
+    assert web._refreshed("https://shop.example/x", Response(200, b"", {}), page) == target
 
 
 URL = "<url><loc>https://a.example/{}</loc></url>"
