@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from flask.testing import FlaskClient
 from shared import config
 from shared.broker.connection import DOOR
 from shared.broker.redis_broker import get_broker
+from shared.telemetry.outage import Outage
 from tests.browser import Browser, chromium
 from tests.builders import World
 from tests.integration.front_door import APP_SECRET, DASHBOARD, METRICS, QR_SECRET, VERIFY_TOKEN, FrontDoor
@@ -33,6 +35,20 @@ def patient() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("web.app.DOOR", replace(DOOR, timeout=60.0))
         yield
+
+
+@pytest.fixture
+def log_of(
+    environment: dict[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Outage, str], Callable[[], list[str]]]:
+    """What the log says, from now on, of a service whose outages these are."""
+    importlib.import_module("workers.maintenance")  # now, for the first time it sets up the log
+
+    def events(outage: Outage, service: str) -> Callable[[], list[str]]:
+        monkeypatch.setattr(outage, "calm", 0.0)
+        return lambda: [record.getMessage() for record in caplog.records if getattr(record, "service", "") == service]
+
+    return events
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ say so."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +10,7 @@ import pytest
 
 from shared import db
 from shared.jobs.worker_process import refresh_pauses
+from shared.telemetry.outage import Outage
 from tests.integration.front_door import FrontDoor, change, webhook, written
 from tests.waiting import until
 from web.widget import notifications
@@ -19,13 +19,9 @@ AWAY, BACK = "service_unavailable", "service_recovered"
 
 
 @pytest.fixture
-def told(
-    environment: dict[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], list[str]]:
+def told(log_of: Callable[[Outage, str], Callable[[], list[str]]]) -> Callable[[], list[str]]:
     """What the log says of PostgreSQL."""
-    importlib.import_module("workers.maintenance")  # now, for the first time it sets up the log
-    monkeypatch.setattr(db.outage, "calm", 0.0)
-    return lambda: [record.getMessage() for record in caplog.records if getattr(record, "service", "") == "postgres"]
+    return log_of(db.outage, "postgres")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +13,7 @@ from shared.broker.enqueue import Ticket, enqueue
 from shared.broker.redis_broker import get_broker
 from shared.jobs.worker_process import announce
 from shared.queues import Queue
+from shared.telemetry.outage import Outage
 from tests.builders import World
 from tests.integration.conftest import RedisRefusing
 from tests.integration.front_door import FrontDoor
@@ -25,13 +25,9 @@ AWAY, BACK = "service_unavailable", "service_recovered"
 
 
 @pytest.fixture
-def told(
-    environment: dict[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], list[str]]:
+def told(log_of: Callable[[Outage, str], Callable[[], list[str]]]) -> Callable[[], list[str]]:
     """What the log says of Redis."""
-    importlib.import_module("workers.maintenance")  # now, for the first time it sets up the log
-    monkeypatch.setattr(outage, "calm", 0.0)
-    return lambda: [record.getMessage() for record in caplog.records if getattr(record, "service", "") == "redis"]
+    return log_of(outage, "redis")
 
 
 def test_who_works_at_a_full_redis_does_not_say_that_it_is_back(

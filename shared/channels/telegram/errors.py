@@ -52,8 +52,10 @@ _READ = frozenset({400, 403})
 def classify_error(answer: Response) -> Exception:
     """What a send stage raises for an answer that is not 2xx."""
     words, text = description_of(answer), f"Telegram: HTTP {answer.status}"
-    meaning = _LATER if answer.status >= 500 and answer.asks_to_wait else None
-    meaning = meaning or _meaning_of(answer.status, words, text, get_path(answer.json(), "ok") is False)
+    if answer.status >= 500 and answer.asks_to_wait:
+        meaning = _LATER
+    else:
+        meaning = _meaning_of(answer.status, words, text, get_path(answer.json(), "ok") is False)
     pause = str(get_path(answer.json(), "parameters", "retry_after"))
     return error_of(meaning, text, words, retry_after(pause, answer.retry_after(meaning.seconds)))
 

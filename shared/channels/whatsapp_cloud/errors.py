@@ -95,7 +95,7 @@ def _regained_in(answer: Response) -> float:
     accounts = usage.values() if isinstance(usage, dict) else ()
     limits = [limit for limits in accounts if isinstance(limits, list) for limit in limits]
     minutes = [integer(get_path(limit, "estimated_time_to_regain_access")) or 0 for limit in limits]
-    return float(min(LONGEST, 60 * max(0, *minutes, 0)))
+    return float(min(LONGEST, 60 * max([0, *minutes])))
 
 
 def _code(error: Mapping[str, Any]) -> Any:
