@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 import resource
 import select
 import socket
@@ -77,6 +78,7 @@ ODD_BODIES = {
     "endless trailers": (CHUNKED, b"0\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(20_000)) + b"\r\n"),
     "a long trailer": (CHUNKED, b"0\r\nX: " + b"y" * 300_000 + b"\r\n\r\n"),
     "another coding": (b"Transfer-Encoding: gzip\r\n", b"abc"),
+    "another coding, in chunks": (b"Transfer-Encoding: gzip, chunked\r\n", b"3\r\nabc\r\n0\r\n\r\n"),
     "two lengths": (b"Content-Length: 3\r\nContent-Length: 5\r\n", b"abcde"),
     "length and chunked": (b"Content-Length: 3\r\n" + CHUNKED, b"3\r\nabc\r\n0\r\n\r\n"),
     "negative length": (b"Content-Length: -3\r\n", b"abc"),
@@ -163,6 +165,42 @@ def test_a_protocol_that_is_not_spoken_is_passed_over(site: Site, protocol: str)
     for path in ("/healthz", "/desk/login"):
         head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: {protocol}\r\n\r\n"
         assert status_of(site.ask(head.encode())) == 200, path
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("comes_later", [False, True])
+def test_a_body_behind_an_offer_of_another_protocol_is_read(
+    site: Site, door: FrontDoor, is_chunked: bool, comes_later: bool
+) -> None:
+    """As Java's HttpClient sends it. What is behind it is the next request, and a body is none."""
+    body = json.dumps(webhook(change(door.number, messages=[written("wamid.1")]))).encode()
+    offer = b" HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+    head = f"POST {CLOUD}".encode() + offer + f"X-Hub-Signature-256: {signed(body)['X-Hub-Signature-256']}\r\n".encode()
+    head += CHUNKED if is_chunked else b"Content-Length: %d\r\n" % len(body)
+    content = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if is_chunked else body
+    behind = b"GET /healthz" + offer + b"\r\n" + b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    if comes_later:
+        with site.raw(head + b"Expect: 100-continue\r\n\r\n") as client:
+            assert client.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.sendall(content + behind)
+            answers = b"".join(iter(partial(client.recv, 65_536), b""))
+    else:
+        answers = site.ask(head + b"\r\n" + content + behind)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200"] * 3
+    assert db.scalar("select count(*) from job") == 1
+
+
+def test_two_hosts_are_none(site: Site) -> None:
+    """A proxy may take the one, and we the other."""
+    assert status_of(site.ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")) == 400
+
+
+@pytest.mark.parametrize(
+    ("version", "coding"), [(b"1.1", b"gzip, chunked"), (b"1.1", b"identity, chunked"), (b"1.0", b"chunked")]
+)
+def test_a_body_whose_end_a_proxy_may_see_elsewhere_is_refused(site: Site, version: bytes, coding: bytes) -> None:
+    head = b"POST %b HTTP/%b\r\nHost: x\r\nTransfer-Encoding: %b\r\n" % (CLOUD.encode(), version, coding) + SHOWN
+    assert status_of(site.ask(head + b"\r\n2\r\n{}\r\n0\r\n\r\n")) == 400
 
 
 def test_a_host_that_none_can_be_is_told_so(site: Site) -> None:

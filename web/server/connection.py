@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
+from web.server.parser import Parser
 from web.server.wsgi import ABORT
 
 if TYPE_CHECKING:  # gunicorn's master loads this module, and none of the application
@@ -49,6 +50,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is here."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's own narrower type
+        self.parser: Any = Parser(self)
         self._overhead, self._is_in_head = 0, False
         self._clocks: dict[str, asyncio.TimerHandle] = {}
         self.transport.set_write_buffer_limits(high=0)  # pause_writing as soon as the client does not read
@@ -88,6 +90,8 @@ class Connection(HttpToolsProtocol):
         """The head is complete; the body's deadline is of those who read it."""
         if len(self.pipeline) >= MAX_PIPELINE:
             raise ValueError("too many requests ahead")  # httptools makes it a bad request
+        _refuse_ambiguous(self.headers, self.parser.get_http_version())
+        self.parser.head_is_complete(self.headers)
         self._is_in_head = False
         self._stop_clock("request")
         self.idle.pop(self, None)
@@ -100,6 +104,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The end of a request."""
+        if self.parser.has_body_to_come:
+            return
         self._overhead = 0
         super().on_message_complete()
 
@@ -137,6 +143,15 @@ class Connection(HttpToolsProtocol):
     def _stop_clock(self, doing: str) -> None:
         if clock := self._clocks.pop(doing, None):
             clock.cancel()
+
+
+def _refuse_ambiguous(headers: list[tuple[bytes, bytes]], version: str) -> None:
+    """Raises ValueError for a head that a proxy may have read otherwise than we would (RFC 9112, sections 3.2 and 6.1)."""
+    if [name for name, _ in headers].count(b"host") > 1:
+        raise ValueError("more than one Host")
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and (codings != [b"chunked"] or version == "1.0"):
+        raise ValueError("a Transfer-Encoding that is not only chunked")
 
 
 class FairServer(Server):
