@@ -72,7 +72,7 @@ from unnest(:ids::bigint[]) with ordinality as wanted(id, place)
         -- What a person wrote at the desk, or a business's server by the API, has a source; what the bot wrote has none.
         select case when role = 'assistant' and metadata ? 'source' then 'agent' else role end as role,
             left(content, 200) as content, status, metadata ->> 'author' as author, created_at
-        from message where conversation_id = conversation.id and kind <> 'system' and status <> 'SUPERSEDED'
+        from message where conversation_id = conversation.id and status <> 'SUPERSEDED'
             and (conversation.handed_over_at is null or role = 'user')
         order by id desc limit 1) newest on true
 order by wanted.place

@@ -26,7 +26,7 @@ select id, role, kind, content, data, status, error, reply_to, sent_at, edited_a
     (select left(question.content, 2000) from message question where question.id = message.reply_to) as question,
     case when message.status = 'FAILED' then (select again.id from message again
         where again.conversation_id = message.conversation_id and again.idempotency_key = 'retry-' || message.id) end as sent_again_as
-from message where conversation_id = :conversation_id and id < :before and kind <> 'system'
+from message where conversation_id = :conversation_id and id < :before
 order by id desc limit :limit
 
 -- name: contact(contact_id, conversation_id)

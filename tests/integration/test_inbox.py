@@ -328,6 +328,17 @@ def test_lists_hold_what_they_say_and_a_search_finds_names_numbers_and_words(wor
     assert lists.counts(other, agent.id)["all"] == 1
 
 
+def test_people_see_what_nobody_has_to_answer(app: Flask, world: World, agent: User) -> None:
+    world.say("Is it still there?", channel="telegram", user="77")
+    world.drain()
+    silent = {"content": "/stop", "external_id": "77:2", "kind": "system", "may_answer": False}
+    world.service.accept_message({"chatbot_id": world.chatbot, "channel": "telegram", "external_user_id": "77", **silent})
+    world.drain()
+    emma = Visitor(app, agent)
+    assert "/stop" in emma.get(path_of(world)).text, "the conversation"
+    assert "/stop" in emma.get(f"/desk/c/{world.customer}/inbox?view=all").text, "the list"
+
+
 @pytest.mark.parametrize("reader", ["agent", "operator"])
 def test_a_visitor_is_found_by_what_the_list_calls_them(app: Flask, world: World, reader: str) -> None:
     visitors = ["w_72J6kpqrstuvwxyzABCDEF", "w_72j7kpqrstuvwxyzABCDEF", "w_Zo-_kpqrstuvwxyzABCDEF"]
