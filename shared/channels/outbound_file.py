@@ -42,6 +42,11 @@ class OutboundFile:
         """Whether it is an Ogg of Opus, as WhatsApp's voice notes are: its first page says so."""
         return self.bare_mime == "audio/ogg" and b"OpusHead" in self.content[:64]
 
+    @property
+    def exact_mime(self) -> str:
+        """Its type as WhatsApp calls it, which takes an Ogg only if it is said to be of Opus."""
+        return "audio/ogg; codecs=opus" if self.is_opus else self.bare_mime
+
 
 @dataclass(frozen=True)
 class Way:

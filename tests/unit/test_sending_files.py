@@ -87,27 +87,30 @@ def test_meta_gets_a_file_with_its_caption(simulator: Simulator, file: OutboundF
     wamid = by_meta(file, "Here it is")
     assert wamid.startswith("wamid.")
     seen = sent_file(simulator, "graph")
-    assert (seen["kind"], seen["mime"], seen["caption"], seen["name"]) == (kind, mime, "Here it is", file.filename)
+    assert (seen["kind"], seen["mime"], seen["caption"]) == (kind, mime, "Here it is")
+    assert seen["name"] == (file.filename if kind == "document" else f"{kind}.{mime.partition('/')[2]}".replace("jpeg", "jpg"))
     assert same_bytes(seen, file.content)
     [row] = simulator.record("graph")
     assert (row["answered_id"], row["callback_data"], row["path"]) == (wamid, "msg_12", "/v25.0/777001/messages")
 
 
 @pytest.mark.parametrize(
-    ("file", "kind", "is_voice"),
+    ("file", "kind", "is_voice", "mime", "name"),
     [
-        (NOTE, "audio", True),
-        (OutboundFile(AUDIO, "audio/ogg", "a.ogg", OPUS), "audio", False),
-        (OutboundFile(VOICE, "audio/mpeg", "a.mp3", BYTES), "audio", False),
-        (OutboundFile(STICKER, "image/webp", "a.webp", BYTES), "sticker", False),
+        (NOTE, "audio", True, "audio/ogg; codecs=opus", "audio.ogg"),
+        (OutboundFile(AUDIO, "audio/ogg", "a.opus", OPUS), "audio", False, "audio/ogg; codecs=opus", "audio.ogg"),
+        (OutboundFile(VOICE, "audio/mpeg", "recording", BYTES), "audio", False, "audio/mpeg", "audio.mp3"),
+        (OutboundFile(STICKER, "image/webp", "a.png", BYTES), "sticker", False, "image/webp", "sticker.webp"),
     ],
 )
-def test_meta_gets_sounds_and_stickers_without_a_caption(
-    simulator: Simulator, file: OutboundFile, kind: str, is_voice: bool
+def test_meta_gets_sounds_and_stickers_without_a_caption_and_under_names_of_their_types(
+    simulator: Simulator, file: OutboundFile, kind: str, is_voice: bool, mime: str, name: str
 ) -> None:
     by_meta(file)
     seen = sent_file(simulator, "graph")
     assert (seen["kind"], seen["caption"], seen["voice"]) == (kind, "", is_voice)
+    [uploaded] = simulator.record("graph_upload")
+    assert (uploaded["file"]["kind"], seen["name"]) == (mime, name), "Meta goes by both"
     assert same_bytes(seen, file.content)
     with pytest.raises(PermanentRefusal, match="at most 0 characters"):
         by_meta(file, "Listen!")

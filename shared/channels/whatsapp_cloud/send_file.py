@@ -20,6 +20,20 @@ from shared.errors import OutcomeUnknown, PermanentRefusal
 from shared.http import Response, post
 from shared.http.multipart import form
 
+#: The endings of what is uploaded and has no name in its message. Meta judges a file by its name as well, and says days later,
+#: when it was to be delivered, that it is of no type that it takes (131053).
+_ENDINGS = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "video/mp4": ".mp4",
+    "video/3gpp": ".3gp",
+    "audio/aac": ".aac",
+    "audio/amr": ".amr",
+    "audio/mpeg": ".mp3",
+    "audio/mp4": ".m4a",
+    "audio/ogg": ".ogg",
+}
 #: The types of documents that an upload may have (code 100 for any other). Other documents are uploaded as texts, and keep their
 #: names: CSV is known to pass so, of ZIP and the like Meta's answer would say.
 DOCUMENTS = frozenset(
@@ -54,9 +68,9 @@ def send_file(phone_number_id: str, token: str, recipient: str, file: OutboundFi
 def _upload(phone_number_id: str, token: str, file: OutboundFile, way: Way) -> str:
     """Its media id."""
     conf = settings()
-    mime = "text/plain" if way.name == "document" and file.bare_mime not in DOCUMENTS else file.bare_mime
+    mime, name = _as_document(file) if way.name == "document" else (file.exact_mime, f"{way.name}{_ENDINGS[file.bare_mime]}")
     fields = {"messaging_product": "whatsapp", "type": mime}
-    body, headers = form(fields, "file", file.filename, mime, file.content)
+    body, headers = form(fields, "file", name, mime, file.content)
     url = f"{conf.graph_url}/{conf.graph_version}/{phone_number_id}/media"
     headers["Authorization"] = f"Bearer {token}"
     try:
@@ -67,6 +81,11 @@ def _upload(phone_number_id: str, token: str, file: OutboundFile, way: Way) -> s
     if not answer.ok or not media_id:
         raise _failure(answer)
     return media_id
+
+
+def _as_document(file: OutboundFile) -> tuple[str, str]:
+    """The type and the name of a document's upload."""
+    return file.bare_mime if file.bare_mime in DOCUMENTS else "text/plain", file.filename
 
 
 def _failure(answer: Response) -> Exception:

@@ -110,8 +110,7 @@ def send_file(session: str, api_key: str, chat_id: str, file: OutboundFile, mess
         body["caption"] = caption
     if way.name in ("voice", "video"):
         body["convert"] = way.name == "voice" and not file.is_opus
-    mime = "audio/ogg; codecs=opus" if file.is_opus else file.bare_mime
-    body["file"] = {"mimetype": mime, "data": CONTENT, "filename": file.filename}
+    body["file"] = {"mimetype": file.exact_mime, "data": CONTENT, "filename": file.filename}
     answer = post_with(_SENDS[way.name], body, file, _headers(api_key))
     if not answer.ok:
         raise classify_error(answer)
