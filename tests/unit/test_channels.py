@@ -205,6 +205,18 @@ def test_every_reason_has_its_words() -> None:
         (400, ["Error: Intentional Logout"], AccountDown, Reason.SESSION_OFFLINE),
         (400, "Error: not-acceptable", PermanentRefusal, Reason.RECIPIENT_UNREACHABLE),
         (400, [["text", 'instance requires property "text"']], PermanentRefusal, Reason.REQUEST_REFUSED),
+        # Evolution's database failed when the message had left.
+        (
+            400,
+            ["PrismaClientKnownRequestError: \nInvalid `x.message.create()` invocation"],
+            OutcomeUnknown,
+            Reason.OUTCOME_UNKNOWN,
+        ),
+        *(
+            (status, f"TypeError: Cannot read properties of undefined (reading '{member}')", AccountDown, Reason.SESSION_OFFLINE)
+            for status, member in ((500, "textMessage"), (500, "mediaMessage"), (500, "onWhatsApp"), (400, "sendMessage"))
+        ),
+        (400, "TypeError: Cannot read properties of undefined (reading 'message')", ProviderFailed, Reason.PROVIDER_FAILED),
         (400, "Error: something of the phone", ProviderFailed, Reason.PROVIDER_FAILED),
         (400, None, ProviderFailed, Reason.PROVIDER_FAILED),
         (401, "Unauthorized", AccountDown, Reason.TOKEN_INVALID),
@@ -238,6 +250,8 @@ DEAD = (
     "Navigating frame was detached",
     "Navigation failed because browser has disconnected!",
     "page.evaluate: Target page, context or browser has been closed",
+    "Evaluation failed: TypeError: Cannot read properties of undefined (reading 'WidFactory')",
+    "Cannot read properties of undefined (reading 'getChat')",
 )
 
 
@@ -262,7 +276,10 @@ def test_an_engines_words_are_the_reason_that_is_kept() -> None:
         (500, {"message": "puppeteer"}, ProviderFailed, Reason.PROVIDER_FAILED),
         *((500, raised(said), AccountDown, Reason.SESSION_OFFLINE) for said in DEAD),
         (500, raised("Timed Out"), OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
-        (500, raised("2 UNKNOWN: no LID found for 5@s.whatsapp.net from server"), ProviderFailed, Reason.PROVIDER_FAILED),
+        (500, raised("2 UNKNOWN: no LID found for 5@s.whatsapp.net from server"), ProviderFailed, Reason.RECIPIENT_UNREACHABLE),
+        (500, raised("Error: No LID for user"), ProviderFailed, Reason.RECIPIENT_UNREACHABLE),
+        (500, raised("Execution context was destroyed, most likely by a navigation"), OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
+        (500, raised("Protocol error (Runtime.callFunctionOn): Promise was collected"), OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
         (500, raised("4 DEADLINE_EXCEEDED: Deadline exceeded after 30s"), OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
         (500, raised("2 UNKNOWN: context deadline exceeded"), OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
         (

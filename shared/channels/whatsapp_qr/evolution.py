@@ -22,6 +22,7 @@ from shared.channels.whatsapp_qr.evolution_events import CONNECTED, EVENTS, pars
 from shared.channels.whatsapp_qr.gateway import (
     RETRY,
     SAYINGS,
+    UNCONFIRMED,
     UNREACHABLE,
     as_picture,
     call_delete,
@@ -68,6 +69,7 @@ ERRORS: dict[int, Meaning] = {
 #: What Evolution (and Baileys below it) says in a 400 -> what it means; the first that it contains counts.
 WORDS: tuple[tuple[str, Meaning], ...] = (
     *SAYINGS,
+    ("prisma", UNCONFIRMED),  # its database, of what it keeps of a message once that was sent
     ("forbidden", Meaning(Outcome.FAIL, Reason.RECIPIENT_REFUSES)),
     ("item-not-found", Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)),
     ("requires property", Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED)),

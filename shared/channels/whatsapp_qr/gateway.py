@@ -24,14 +24,14 @@ OFFLINE = Meaning(Outcome.HOLD, Reason.SESSION_OFFLINE)
 RETRY = Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
 UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
 #: The phone did not confirm it, and may have sent it.
-_UNCONFIRMED = Meaning(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)
+UNCONFIRMED = Meaning(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)
 #: What WhatsApp Web's clients below the gateways say (Baileys, whatsmeow, a page in a browser) -> what it means; the first that a
 #: failure contains counts.
 SAYINGS: tuple[tuple[str, Meaning], ...] = (
-    ("timed out", _UNCONFIRMED),
-    ("deadline exceeded", _UNCONFIRMED),  # between WAHA and its engine
-    ("deadline_exceeded", _UNCONFIRMED),
-    ("websocket disconnected before", _UNCONFIRMED),  # whatsmeow: the answer did not come
+    ("timed out", UNCONFIRMED),
+    ("deadline exceeded", UNCONFIRMED),  # between WAHA and its engine
+    ("deadline_exceeded", UNCONFIRMED),
+    ("websocket disconnected before", UNCONFIRMED),  # whatsmeow: the answer did not come
     ("rate-overlimit", Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 30.0)),
     ("connection closed", OFFLINE),
     ("connection terminated", OFFLINE),
@@ -50,9 +50,20 @@ SAYINGS: tuple[tuple[str, Meaning], ...] = (
     ("browser has disconnected", OFFLINE),
     ("detached frame", OFFLINE),
     ("frame was detached", OFFLINE),
+    # Evolution, while it starts an instance, or has lost its phone: it looks for what is not there yet. The same of WEBJS' page.
+    *(
+        (f"reading '{member}'", OFFLINE)
+        for member in ("textmessage", "mediamessage", "audiowhatsapp", "onwhatsapp", "sendmessage")
+    ),
+    *((f"reading '{member}'", OFFLINE) for member in ("getchat", "widfactory")),
     ("not-acceptable", UNREACHABLE),  # Baileys: WhatsApp knows no such chat
     ("invalid wid", UNREACHABLE),  # the same of WEBJS
     ("unknown server", UNREACHABLE),  # the same of whatsmeow
+    # The page was loaded anew while it sent, or its answer was lost.
+    ("execution context was destroyed", UNCONFIRMED),
+    ("promise was collected", UNCONFIRMED),
+    # WhatsApp does not say who has this number: nobody, or its list is not there yet.
+    ("no lid f", Meaning(Outcome.RETRY, Reason.RECIPIENT_UNREACHABLE)),
     ("server returned error 463", Meaning(Outcome.FAIL, Reason.NEW_CHATS_REFUSED)),  # as `_SERVER_CODES` has it
 )
 #: Statuses by which a proxy says that it waited in vain for the gateway, which may have sent it.
@@ -62,7 +73,7 @@ _TIMEOUTS = frozenset({504, 524})
 def failure_of_gateway(status: int, words: str) -> Meaning:
     """What a 5xx means. By itself it says nothing of the session, but the gateway passes on what its client says."""
     if status in _TIMEOUTS:
-        return _UNCONFIRMED
+        return UNCONFIRMED
     return next((meaning for sign, meaning in SAYINGS if sign in words.lower()), RETRY)
 
 
