@@ -8,7 +8,7 @@ own_message_change_v2's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shared import db
@@ -16,6 +16,7 @@ from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels.inbound import InboundAccount, InboundEdit, InboundMessage, InboundReaction, InboundRevoke
 from shared.channels.kinds import Author, Kind
 from shared.channels.registry import Channel
+from shared.channels.words import in_words
 from shared.db import sql
 from shared.db.busy import attempts
 from shared.db.pruning import delete_in_batches
@@ -46,17 +47,25 @@ def edit(channel: Channel, account: InboundAccount, edited: InboundEdit) -> str:
     data, names = (message.data, [message.external_user_id, *message.identities]) if message else ({}, [])
     if edited.author is Author.COLLEAGUE:
         return _change_own(channel, account, edited.original_id, names, edited.content, at)
+    content = in_words(_beside(channel, account, edited.original_id, data), edited.content)
     outcome = _change(
         channel,
         account,
         edited.original_id,
         names,
-        content=without_middle(edited.content, channel.max_inbound),
+        content=without_middle(content, channel.max_inbound),
         data={name: value for name, value in data.items() if name != "quoted"},
         sent_at=at,
         is_kept=message is None or _lacks_its_file(message),
     )
     return outcome if names or outcome != UNKNOWN else _change_own(channel, account, edited.original_id, [], edited.content, at)
+
+
+def _beside(channel: Channel, account: InboundAccount, external_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What stood beside the message, and the new text does not say again: the ad, the product."""
+    where = {"chatbot_id": account.chatbot_id, "channel": channel.name, "external_id": external_id[:MAX_ID]}
+    found = db.retry_on_outage(lambda: queries["beside"].scalar(**where), db.WEB_RETRY_SECONDS) or {}
+    return {name: value for name, value in found.items() if name not in data}
 
 
 def _lacks_its_file(message: InboundMessage) -> bool:

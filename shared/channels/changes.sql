@@ -2,6 +2,16 @@
 select message_change_v4(:chatbot_id, :channel, :names::text[], :external_id, :content, :data, :sent_at, :is_kept,
     :marks::text[]) as change
 
+-- name: beside(chatbot_id, channel, external_id)
+-- What stands beside a customer's message, saved or on its way: the ad that they come from, the product that they ask about.
+with message_data as (
+    select data from message where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id and role = 'user'
+    union all
+    select payload -> 'data' from job
+    where dedup_key = md5(jsonb_build_array(:chatbot_id::bigint, :channel::text, :external_id::text)::text) and closed_at is null
+)
+select jsonb_strip_nulls(jsonb_build_object('referral', data -> 'referral', 'product', data -> 'product')) from message_data limit 1
+
 -- name: change_own_message(chatbot_id, channel, names, external_id, content, sent_at, marks)
 select own_message_change_v2(:chatbot_id, :channel, :names::text[], :external_id, :content, :sent_at, :marks::text[]) as outcome
 

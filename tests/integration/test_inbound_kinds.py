@@ -130,7 +130,7 @@ def test_a_very_long_text_keeps_its_beginning_and_its_end(world: World) -> None:
 def now(content: str, original: str = "wamid.1", **more: Any) -> InboundEdit:
     """The customer's correction of a message."""
     user = more.pop("external_user_id", "4915112345")
-    message = said(content, external_id=f"wamid.edit-{content}", external_user_id=user)
+    message = said(content, external_id=f"wamid.edit-{content}", external_user_id=user, data=more.pop("data", {}))
     return InboundEdit(original_id=original, content=content, message=message, **more)
 
 
@@ -316,6 +316,21 @@ def test_a_correction_of_what_never_came_is_a_message(world: World) -> None:
         "When do you ship?",
     ]
     assert len(sends(world)) == 3
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_a_corrected_message_keeps_the_ad_and_the_product_that_stood_beside_it(world: World, is_saved: bool) -> None:
+    data = {"referral": {"source_type": "ad", "headline": "Blue chair"}, "product": {"id": "SKU-7"}}
+    put(world, said("How mutch?\n🏷 SKU-7\n(comes from the ad: Blue chair)", external_id="wamid.1", data=data))
+    if is_saved:
+        step(world, "incoming-messages")
+    put(world, now("How much?"))
+    settle(world)
+    [question] = world.messages(role="user")
+    assert question["content"] == "How much?\n🏷 SKU-7\n(comes from the ad: Blue chair)"
+    assert question["data"] == data
+    put(world, now("How much is it?\n🏷 SKU-8", data={"product": {"id": "SKU-8"}}))
+    assert world.messages(role="user")[0]["content"] == "How much is it?\n🏷 SKU-8\n(comes from the ad: Blue chair)"
 
 
 def test_an_older_correction_that_comes_late_changes_nothing(world: World) -> None:
