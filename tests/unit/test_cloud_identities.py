@@ -16,7 +16,8 @@ WITH_NINE, WITHOUT = "5511912345678", "551112345678"
 def text(**names: str) -> dict[str, Any]:
     """A message."""
     return {"id": "wamid.1", "type": "text", "timestamp": "1784232425", "text": {"body": "Oi"}} | {
-        {"sender": "from", "sender_user_id": "from_user_id"}[name]: value for name, value in names.items()
+        {"sender": "from", "sender_user_id": "from_user_id", "parent": "from_parent_user_id"}[name]: value
+        for name, value in names.items()
     }
 
 
@@ -39,6 +40,13 @@ TOLD: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], list[tuple[str
     "a user id alone": ([text(sender_user_id=BSUID)], [contact(user_id=BSUID)], [(BSUID, (), "Ana")]),
     "a user id, and the contact's phone": ([text(sender_user_id=BSUID)], [contact(wa_id=PHONE, user_id=BSUID)],
         [(BSUID, (PHONE,), "Ana")]),
+    "a user id of linked portfolios alone": ([text(parent="DE.ENT.1")], [contact(parent_user_id="DE.ENT.1")],
+        [("DE.ENT.1", (), "Ana")]),
+    "a user id of linked portfolios, and a contact's phone": ([text(parent="DE.ENT.1")], [contact(wa_id=PHONE)],
+        [(PHONE, ("DE.ENT.1",), "Ana")]),
+    "a user id, and that of linked portfolios": (
+        [text(sender_user_id=BSUID, parent="DE.ENT.1")], [contact(user_id=BSUID, parent_user_id="DE.ENT.1")],
+        [(BSUID, ("DE.ENT.1",), "Ana")]),
     "a message that names nobody": ([text()], [contact(wa_id=PHONE, user_id=BSUID)], [(PHONE, (BSUID,), "Ana")]),
     "the ninth digit": ([text(sender=WITH_NINE)], [contact(wa_id=WITHOUT)], [(WITH_NINE, (WITHOUT,), "Ana")]),
     "the ninth digit, the other way": ([text(sender=WITHOUT)], [contact(wa_id=WITH_NINE)], [(WITHOUT, (WITH_NINE,), "Ana")]),
@@ -110,6 +118,10 @@ CHANGED: dict[str, tuple[dict[str, Any], dict[str, str], tuple[Any, Any] | None]
         ((("DE.1", "DE.2"),), ("DE.2",))),
     "a new user id, the old beside the message": ({"type": "user_changed_user_id", "user_id": "DE.2"}, {"from_user_id": "DE.1"},
         ((("DE.1", "DE.2"),), ("DE.2",))),
+    "a new user id of linked portfolios": (
+        {"type": "user_changed_user_id", "user_id": "DE.2", "previous_user_id": "DE.1", "parent_user_id": "DE.ENT.2",
+         "previous_parent_user_id": "DE.ENT.1"}, {},
+        ((("DE.1", "DE.2"), ("DE.ENT.1", "DE.ENT.2")), ("DE.2", "DE.ENT.2"))),
     "a profile name that looks like a change": (
         {"type": "user_changed_user_id", "user_id": "DE.2", "body": "User changed from DE.9 to DE.2 changed from DE.1 to DE.2"},
         {}, None),

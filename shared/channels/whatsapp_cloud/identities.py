@@ -23,8 +23,9 @@ def changed_names(raw: dict[str, Any]) -> InboundItem:
     number, user_id = get_id(system, "new_wa_id") or get_id(system, "wa_id"), get_text(system, "user_id")
     old_numbers = [name for name in (get_id(raw, "from"), get_id(system, "customer")) if name]
     old_user_ids = [name for name in (get_text(system, "previous_user_id"), get_text(raw, "from_user_id")) if name]
-    changes = [*_change(old_numbers, number), *_change(old_user_ids, user_id)]
-    return _learnt(raw, changes, number, user_id)
+    parent_id, old_parent_id = get_text(system, "parent_user_id"), get_text(system, "previous_parent_user_id")
+    changes = [*_change(old_numbers, number), *_change(old_user_ids, user_id), *_change([old_parent_id], parent_id)]
+    return _learnt(raw, changes, number, user_id, parent_id)
 
 
 def updated_user_id(raw: dict[str, Any]) -> InboundItem:
@@ -42,4 +43,4 @@ def _learnt(raw: dict[str, Any], changes: list[tuple[str, str]], *names: str) ->
 
 
 def _change(old_names: list[str], name: str) -> list[tuple[str, str]]:
-    return [(old, name) for old in old_names if name and old != name][:1]
+    return [(old, name) for old in old_names if old and name and old != name][:1]

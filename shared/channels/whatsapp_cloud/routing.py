@@ -30,7 +30,7 @@ from shared.channels.kinds import Author
 from shared.channels.whatsapp_cloud.messages import read_message
 
 #: Who was written to: of an echo, and of the body of a call of the API, by phone number or by user id.
-_RECIPIENT = ("to", "to_user_id", "recipient")
+_RECIPIENT = ("to", "to_user_id", "recipient", "to_parent_user_id")
 
 
 def echoes(value: dict[str, Any]) -> list[InboundItem]:

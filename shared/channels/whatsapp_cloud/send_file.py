@@ -20,8 +20,8 @@ from shared.errors import OutcomeUnknown, PermanentRefusal
 from shared.http import Response, post
 from shared.http.multipart import form
 
-#: The endings of what is uploaded and has no name in its message. Meta judges a file by its name as well, and says days later,
-#: when it was to be delivered, that it is of no type that it takes (131053).
+#: The endings of what is uploaded and has no name in its message. Meta judges a file by its name as well: it takes upload
+#: and message, and reports afterwards that the type is none of its own (131053).
 _ENDINGS = {
     "image/jpeg": ".jpg",
     "image/png": ".png",

@@ -49,6 +49,8 @@ FIELDS = frozenset({"messages", "smb_message_echoes", "standby", "messaging_hand
 STATUSES = {"sent": "SENT", "delivered": "DELIVERED", "read": "READ", "played": "READ", "failed": "FAILED"}
 #: Our id of a reply (shared/channels/whatsapp_cloud/send.py, callback_id).
 _CALLBACK = re.compile(r"msg_(\d{1,18})")
+#: What a message and a contact call their customer. Business portfolios that are linked have a user id in common, the parent's.
+_SENDER, _CONTACT = ("from", "from_user_id", "from_parent_user_id"), ("wa_id", "user_id", "parent_user_id")
 #: Digits by which a mobile number has two forms: Brazil's ninth digit, Mexico's 1, Argentina's 9.
 _SECOND_FORM = re.compile(r"^(?:(55\d\d)9(?=\d{8}$)|(52)1(?=\d{10}$)|(54)9(?=\d{10}$))")
 
@@ -159,7 +161,8 @@ def _message(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bool)
     if get_text(raw, "type").lower() == "system":
         return changed_names(raw)
     contact = _contact_of(raw, contacts, are_one)
-    user_id = _first_text(raw, "from", "from_user_id") or _first_text(contact, "wa_id", "user_id")
+    user_id = _first_text(raw, *_SENDER[:2]) or _first_text(contact, *_CONTACT[:2])
+    user_id = user_id or _first_text(raw, *_SENDER) or _first_text(contact, *_CONTACT)
     wamid = get_id(raw, "id")
     if not wamid or not user_id:
         return MalformedItem(raw=raw, reason="A message has no " + ("from or from_user_id." if wamid else "id."))
@@ -172,23 +175,23 @@ def _message(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bool)
 
 def _are_of_one(messages: list[dict[str, Any]], contacts: list[dict[str, Any]]) -> bool:
     """Whether there is one contact, and the messages have one sender: they are the same person, whatever the names."""
-    return len(contacts) == 1 and len({_names(message, "from", "from_user_id") for message in messages}) == 1
+    return len(contacts) == 1 and len({_names(message, *_SENDER) for message in messages}) == 1
 
 
 def _contact_of(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bool) -> dict[str, Any]:
     """The contact that a message is from: the one with its name, in either form, or the only one (`_are_of_one`)."""
-    names = _names(raw, "from", "from_user_id")
+    names = _names(raw, *_SENDER)
     if are_one or (len(contacts) == 1 and not names):
         return contacts[0]
     forms = _in_one_form(names)
-    exact = (contact for contact in contacts if names & _names(contact, "wa_id", "user_id"))
-    alike = (contact for contact in contacts if forms & _in_one_form(_names(contact, "wa_id", "user_id")))
+    exact = (contact for contact in contacts if names & _names(contact, *_CONTACT))
+    alike = (contact for contact in contacts if forms & _in_one_form(_names(contact, *_CONTACT)))
     return next(exact, None) or next(alike, {})
 
 
 def _other_names(raw: dict[str, Any], contact: dict[str, Any], user_id: str) -> tuple[str, ...]:
     """The other names of a message's customer that its payload tells."""
-    names = (*_texts(raw, "from", "from_user_id"), *_texts(contact, "wa_id", "user_id"), *_own_number(raw))
+    names = (*_texts(raw, *_SENDER), *_texts(contact, *_CONTACT), *_own_number(raw))
     return tuple(name for name in dict.fromkeys(names) if name != user_id)
 
 
