@@ -22,6 +22,7 @@ from shared.channels.kinds import Kind, MediaKind
 from shared.channels.outcomes import ProviderFailed
 from shared.channels.telegram import send
 from shared.channels.telegram.errors import classify_error
+from shared.channels.telegram.send import is_topic_gone
 from shared.channels.telegram.updates import parse_body, pressed_button
 from shared.errors import OutcomeUnknown, PermanentRefusal, Snooze
 from shared.http import Response
@@ -350,6 +351,20 @@ def test_what_telegram_refuses(status: int, description: str, parameters: Any, r
     assert getattr(problem, "error_code", getattr(problem, "reason", None)) == code
     assert getattr(problem, "delay", 7) == 7 or code == "token_invalid"
     assert description not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_gone"),
+    [
+        *((words, True) for words in ("message thread not found", "invalid topic identifier specified", "TOPIC_DELETED")),
+        *((words, True) for words in ("TOPIC_CLOSED", "TOPIC_ID_INVALID")),
+        *((words, False) for words in ("chat not found", "message is too long")),
+    ],
+)
+def test_a_topic_that_takes_nothing_is_known_by_what_telegram_says(words: str, is_gone: bool) -> None:
+    body = {"ok": False, "error_code": 400, "description": f"Bad Request: {words}"}
+    assert is_topic_gone(Response(400, json.dumps(body).encode(), {})) is is_gone
+    assert not is_topic_gone(Response(403, json.dumps(body).encode(), {}))
 
 
 @pytest.mark.parametrize("status", [400, 403])

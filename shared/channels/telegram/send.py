@@ -5,6 +5,7 @@ Source: Bot API 9, sendMessage.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,14 +47,14 @@ def send_text(token: str, chat_id: str, text: str, choices: Sequence[Choice] = (
     return id_of_sent(chat_id, answer)
 
 
-#: What a 400 says of a topic that nothing can be sent to.
-_TOPIC_GONE = ("thread not found", "topic_deleted", "topic_closed")
+#: A 400 that speaks of the topic: nothing can be sent there. "message thread not found", "invalid topic identifier specified",
+#: TOPIC_DELETED, TOPIC_CLOSED.
+_OF_TOPIC = re.compile(r"thread|topic", re.I)
 
 
 def is_topic_gone(answer: Response) -> bool:
     """Whether the topic that was to get it is there no more, or takes nothing."""
-    said = description_of(answer).lower()
-    return answer.status == 400 and any(words in said for words in _TOPIC_GONE)
+    return answer.status == 400 and bool(_OF_TOPIC.search(description_of(answer)))
 
 
 def id_of_sent(chat_id: str, answer: Response) -> str:
