@@ -313,6 +313,44 @@ def test_what_is_more_than_words(
     assert (found_kind, found_data) == (kind, data)
 
 
+AD = {"externalAdReply": {"title": "Blue chair", "sourceType": "ad", "sourceId": "12", "ctwaClid": "A"}}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        noweb_item({"extendedTextMessage": {"contextInfo": AD}}),
+        waha_item(_data={"Info": {"ID": "3AM"}, "Message": {"extendedTextMessage": {"text": "", "contextInfo": AD}}}),
+        evolution_item({"extendedTextMessage": {"contextInfo": AD}}),
+        evolution_item({"conversation": "", "messageContextInfo": {"messageSecret": "c2VjcmV0"}}, contextInfo=AD),
+        evolution_item({}, contextInfo=AD),
+    ],
+)
+def test_who_presses_an_ad_and_writes_nothing_is_answered(item: InboundItem) -> None:
+    kind, words, data = shown(item)
+    assert (kind, words) == (Kind.TEXT, "(comes from the ad: Blue chair)")
+    assert data == {"referral": {"source_type": "ad", "source_id": "12", "headline": "Blue chair", "ctwa_clid": "A"}}
+
+
+@pytest.mark.parametrize("message", [None, {"senderKeyDistributionMessage": {}}, {"pollUpdateMessage": {}}])
+def test_an_ad_beside_what_is_no_text_is_none(message: Any) -> None:
+    assert isinstance(evolution_item(message, contextInfo={"stanzaId": "3AQ"}), IgnoredItem)
+    assert isinstance(evolution_item({"pinInChatMessage": {"contextInfo": AD}}, contextInfo=AD), IgnoredItem)
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("payment", "kind", "words"),
+    [
+        ({"requestPaymentMessage": {"amount1000": "42500", "currencyCodeIso4217": "BRL"}}, Kind.TEXT, "💸 42.50 BRL"),
+        ({"requestPaymentMessage": {}}, Kind.SYSTEM, "[payment]"),
+        ({"sendPaymentMessage": {"requestMessageKey": {"id": "3AQ"}}}, Kind.SYSTEM, "[payment]"),
+    ],
+)
+def test_a_payment_without_a_note(item_of: Callable[[Any], InboundItem], payment: Any, kind: Kind, words: str) -> None:
+    assert shown(item_of(payment))[:2] == (kind, words)
+
+
 @pytest.mark.parametrize(
     ("message", "kind", "words"),
     [

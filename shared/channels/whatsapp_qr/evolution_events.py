@@ -30,7 +30,7 @@ from shared.channels.kinds import Kind, MediaKind
 from shared.channels.whatsapp_qr.content import Content, Edit, Reading, Revoke, vote, with_source
 from shared.channels.whatsapp_qr.gateway import reported_failure
 from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item
-from shared.channels.whatsapp_qr.unwrap import field, text, unwrap
+from shared.channels.whatsapp_qr.unwrap import BESIDE, field, text, unwrap
 from shared.channels.whatsapp_qr.web_messages import read, said_beside
 
 #: How Evolution calls a session that can send.
@@ -104,12 +104,19 @@ def _from_me(raw: dict[str, Any]) -> bool:
 
 
 def _reading(raw: dict[str, Any]) -> Reading:
-    reading = read(raw.get("message"))
+    reading, beside = read(raw.get("message")), said_beside(raw, {})
     if isinstance(reading, Content):  # Evolution makes a plain `conversation` of a reply, and has its context beside it
-        reading = replace(reading, data={**said_beside(raw, {}), **reading.data})
+        reading = replace(reading, data={**beside, **reading.data})
+    elif reading is None and "referral" in beside and _is_wordless(raw):  # an ad was pressed, and nothing written
+        reading = Content(data=beside)
     if isinstance(reading, Content) and reading.media:
         return _heard(with_source(reading, _source(raw)), get_text(raw, "message", "speechToText"))
     return reading or _voted(raw)
+
+
+def _is_wordless(raw: dict[str, Any]) -> bool:
+    """Whether it is a text without words, of which Evolution leaves nothing but what stands beside."""
+    return all(name.lower() in {"conversation", *BESIDE} for name in unwrap(raw.get("message")).parts)
 
 
 def _heard(content: Content, speech: str) -> Content:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.channels.inbound import present
+from shared.channels.inbound import integer, present
+from shared.channels.kinds import Kind
 from shared.channels.whatsapp_qr.content import Content, Edit, Reaction, Reading, Revoke
 from shared.channels.whatsapp_qr.unwrap import BESIDE, Unwrapped, field, first_text, text, unwrap
 from shared.channels.whatsapp_qr.web_kinds import OF_FILES, READERS, unknown
@@ -83,7 +84,15 @@ def _read_content(inner: Unwrapped) -> Content | None:
     part, content = next(((part, content) for part, content in _contents(inner) if content), (None, None))
     if not inner.parts:
         content = next((unknown(name, {}) for name in inner.wrappers if name.lower().startswith(OF_FILES)), None)
+    content = content or _ad_alone(inner)
     return content and replace(content, data={**content.data, **said_beside(part, inner.context)})
+
+
+def _ad_alone(inner: Unwrapped) -> Content | None:
+    """Who presses an ad may send nothing but that: a text without words."""
+    texts = (part for name, part in inner.parts.items() if name.lower() == "extendedtextmessage")
+    found = next((said for part in texts if (said := said_beside(part, {})).get("referral")), None)
+    return Content(data=found) if found else None
 
 
 def _contents(inner: Unwrapped) -> list[tuple[Any, Content | None]]:
@@ -145,9 +154,12 @@ def referral(ad: Any) -> dict[str, Any]:
 
 
 def _payment(part: Any) -> Content | None:
-    """The note with a payment or a request for one."""
-    note = read(field(part, "noteMessage"))
-    return note if isinstance(note, Content) else Content(label="payment")
+    """The note with a payment or a request for one; else how much is asked for, or that there was one, which people see."""
+    note, amount = read(field(part, "noteMessage")), integer(field(part, "amount1000"))
+    if isinstance(note, Content):
+        return note
+    asked_for = f"💸 {amount / 1000:.2f} {text(part, 'currencyCodeIso4217')}".strip() if amount else ""
+    return Content(asked_for) if asked_for else Content(kind=Kind.SYSTEM, label="payment")
 
 
 #: A payment's note is a message object of its own, whatever kind that is.
