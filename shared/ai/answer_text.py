@@ -51,8 +51,8 @@ _CHANNEL_OPENS = r"<\|channel\|?>\s*(?:analysis|commentary|thought)\b[^<]*(?:<\|
 _CHANNEL_CLOSES = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|?>\s*final\b[^<]*<\|message\|>|<channel\|>"
 #: Open WebUI: <details type="reasoning" …>. What else ends with </details> is the answer's, and so is what else a fence frames:
 #: ```thinking. They close what the same kind has opened, and nothing else.
-_DETAILS = rf"<details\s[^<>]*\btype\s*=\s*[\"']?(?:{'|'.join(TAGS)})\b[^<>]*>"
-_FENCE = r"^[ \t]*```[ \t]*(?P<language>[\w-]*)[ \t]*$"
+_DETAILS = rf"<details\s[^<>]{{0,200}}\btype\s*=\s*[\"']?(?:{'|'.join(TAGS)})\b[^<>]{{0,200}}>"
+_FENCE = r"^[ \t]*```[ \t]*+(?P<language>[\w-]*+)[ \t]*+$"
 _MARKER = re.compile(
     rf"(?P<opens>{_OPENS}|{_CHANNEL_OPENS})|(?P<closes>{_CLOSES}|{_CHANNEL_CLOSES})|(?P<details>{_DETAILS})|(?P<summary></details\s*>)"
     rf"|(?P<fence>{_FENCE})",
@@ -72,8 +72,8 @@ THOUGHT_HEADS = tuple(f"{mark}{word}:" for mark in ("", "**") for word in THOUGH
 _BARE_THOUGHTS = re.compile(
     r"\A\s*(?:assistant\s?)?(?:analysis|commentary)[\s\S]*?(?:assistantfinal\s*|assistant\s?final)(?=\S)"
     r"|\A\s*Here(?: is|'s) my thought process:[\s\S]*?(?:Here(?: is|'s) my response:\s*|\Z)"
-    r"|\A\s*[*_]?Thinking(?:\.\.\.|…)[*_]?\s*\n(?:\s*>[^\n]*(?:\n|\Z))+\s*"
-    r"|\A\s*Thinking(?:\.\.\.|…)\s*\n[\s\S]*?\.\.\.done thinking\.\s*"
+    r"|\A\s*[*_]?Thinking(?:\.\.\.|…)[*_]?[^\S\n]*+\n(?:\s*+>[^\n]*(?:\n|\Z))+\s*"
+    r"|\A\s*Thinking(?:\.\.\.|…)[^\S\n]*+\n[\s\S]*?\.\.\.done thinking\.\s*"
     rf"|\A\s*(?:{'|'.join(map(re.escape, THOUGHT_HEADS))})[\s\S]*?\n[ \t]*{ANSWER_HEAD}"
     r"|\A\s*assistant(?:analysis|commentary)[\s\S]*"
 )

@@ -67,7 +67,9 @@ _MEMBERS = (
 #: A text of its own in parentheses: hand_over("loop")
 _ONLY = re.compile(r"""\A\s*\(\s*["']([^"'\n]*)["']\s*,?\s*\)""")
 #: What a call that is the whole answer may be wrapped in: ```json … ```, `…`, **…**, print(…), a word before it.
-_WRAPPINGS = re.compile(r"\A(?:```\w*|[`*\s]|(?:json|tool[ _]calls?:?|functools|>>>|print\()(?=[\s\[{\w]))+|[`*\s]+\Z", re.I)
+_WRAPPINGS = re.compile(
+    r"\A(?:```\w*|[`*\s]|(?:json|tool[ _]calls?:?|functools|>>>|print\()(?=[\s\[{\w]))+|(?<![`*\s])[`*\s]+\Z", re.I
+)
 #: A place in a text from which an object may be a call: the beginning of a line, a sentence's end.
 _PLACE = re.compile(r"(?:^|[:.!?…。！？])[ \t]*(?=\{|\[\s*\{)", re.M)
 #: A line that is the beginning of an object, in a fence or not, or may become that: what stands before it, its first key.
@@ -76,7 +78,7 @@ _BEGUN = re.compile(
     r"[\"'“]?(?P<key>\w*)(?P<more>[\s\S]?)",
     re.M,
 )
-_MAY_BEGIN = re.compile(r"^[ \t]*(?:```(?:j(?:s(?:on?)?)?)?[ \t]*\n?[ \t]*|\[\s*)\Z", re.M)
+_MAY_BEGIN = re.compile(r"^[ \t]*(?:```(?:j(?:s(?:on?)?)?)?[ \t]*+(?:\n[ \t]*+)?|\[\s*)\Z", re.M)
 #: Keys with which a call may begin, besides a tool's name; and characters after which an object is no call that goes on.
 _FIRST_KEYS = (*_ABOUT, "tool_calls", "function_call")
 _LONGEST = 1_000
@@ -223,7 +225,7 @@ def _in_whole(text: str, offered: Collection[str]) -> ToolCall | None:
         if _bare(name) in offered:
             return ToolCall(_bare(name), members)
     function = re.fullmatch(
-        rf"\[?(?:\w+\.)*({'|'.join(map(re.escape, offered))})\s*(?::?\s*(\(.*\)|\{{.*\}}|)|:([^\n]+))\)?\]?", whole, re.S
+        rf"\[?(?:\w+\.)*({'|'.join(map(re.escape, offered))})\s*+(?::?\s*+(\(.*\)|\{{.*\}}|)|:([^\n]+))\)?\]?", whole, re.S
     )
     if function is None:
         return None

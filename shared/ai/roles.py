@@ -64,7 +64,8 @@ _NOTE = r"\[(?:\d+ (?:hours|days|weeks) later|a colleague|replies to: |the custo
 
 _ENDS = rf"(?:{'|'.join(map(re.escape, ENDS))})"
 _USER = rf"(?:{'|'.join(_USERS)})"
-_END_OF_TURN = re.compile(rf"(?:{_ENDS}\s*)+\Z", re.I)
+_LAST_END = re.compile(rf"{_ENDS}\Z", re.I)
+_LONGEST_END = max(map(len, ENDS))
 #: A role's name alone on the last line, which is no form to fill in: the line before has no colon either.
 _LONE_NAME = re.compile(
     rf"(?<=[^\s:：])\s*\n{_BOLD}(?P<name>{_USER}|{'|'.join(map(re.escape, _ASSISTANTS))}){_BOLD}{_COLON}{_BOLD}\s*\Z", re.I
@@ -76,7 +77,7 @@ _MARKED_TURN = re.compile(
 )
 #: A mark before a role's name, of which the first letters have come.
 _BEGUN_MARK = re.compile(
-    rf"(?:(?:{_ENDS}\s{{0,9}})+(?=[^\W\d_])|(?:{_ENDS}\s{{0,9}})*<\|(?:im_start|start_header_id)\|>\s*|<start_of_turn>\s*)"
+    rf"(?:(?:{_ENDS}\s{{0,9}}){{1,9}}(?=[^\W\d_])|(?:{_ENDS}\s{{0,9}}){{0,9}}<\|(?:im_start|start_header_id)\|>\s*|<start_of_turn>\s*)"
     r"(?P<name>[^\W\d_]*)\s*\Z",
     re.I,
 )
@@ -150,11 +151,23 @@ def without_end(text: str) -> str:
     """The text without the marks at its end that are the model's own, and a role's name that nothing follows; </s> may also end
     what is struck out.
     """
-    found = _END_OF_TURN.search(text)
-    if found and not ("</s>" in found[0] and "<s>" in text):
-        text = text[: found.start()]
+    end = _without_ends(text)
+    if not ("</s>" in text[end:] and "<s>" in text):
+        text = text[:end]
     lone = _LONE_NAME.search(text)
     return text[: text.rindex("\n", 0, lone.start("name")) + 1] if lone else text
+
+
+def _without_ends(text: str) -> int:
+    """Where the marks begin that a text ends with; read from the end, for a model may repeat one thousands of times."""
+    begin = end = len(text)
+    while True:
+        while end and text[end - 1].isspace():
+            end -= 1
+        found = _LAST_END.search(text, max(0, end - _LONGEST_END), end)
+        if found is None:
+            return begin
+        begin = end = found.start()
 
 
 def may_begin(text: str, own_name: str = "") -> bool:
