@@ -142,6 +142,30 @@ def test_a_file_of_a_new_type_is_one_of_its_mime_type(name: str, kind: str) -> N
     assert [(file.kind, file.source) for file in message.media] == [(kind, {"id": "138"})]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        *(
+            ("account_update", {"event": "DISABLED_UPDATE", "ban_info": ban}, (state, reason))
+            for ban, state, reason in (
+                ([{"waba_ban_state": "DISABLE"}], "banned", Reason.ACCOUNT_BANNED),
+                ({"waba_ban_state": ["SCHEDULE_FOR_DISABLE"]}, "degraded", Reason.ACCOUNT_ALERT),
+                ([{"waba_ban_state": ["REINSTATE"]}], "ok", Reason.ACCOUNT_BANNED),
+            )
+        ),
+        *(
+            ("account_update", {"event": "DISABLED_UPDATE", "ban_info": ban}, None)
+            for ban in ({"waba_ban_state": ["DISABLE", "REINSTATE"]}, {"waba_ban_state": [7]}, {"waba_ban_state": []}, [], [[]])
+        ),
+        ("account_alerts", {"alert_severity": "CRITICAL", "alert_status": "ACTIVE"}, ("degraded", Reason.ACCOUNT_ALERT)),
+        ("account_alerts", {"entity_type": "WABA"}, None),
+    ],
+)
+def test_a_ban_or_an_alert_is_told_in_whatever_form_it_comes(field: str, value: dict[str, Any], told: Any) -> None:
+    found = account_events.events_in({"entry": [{"id": "102", "changes": [{"field": field, "value": value}]}]})
+    assert [(event.state, event.reason) for event in found] == [told] * (told is not None)
+
+
 def test_what_a_partner_does_names_the_business_account_within() -> None:
     removed = {"event": "PARTNER_REMOVED", "waba_info": {"waba_id": 980, "owner_business_id": "23"}}
     added = {"event": "PARTNER_ADDED", "waba_info": {"waba_id": "980"}}

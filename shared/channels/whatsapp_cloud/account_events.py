@@ -73,8 +73,16 @@ def _update(value: dict[str, Any]) -> _Read:
     if event == "ACCOUNT_RESTRICTION":
         kinds = {get_text(one, "restriction_type") for one in get_objects(value.get("restriction_info"))}
         return event, (HELD, Reason.ACCOUNT_RESTRICTED) if _REPLIES_RESTRICTED in kinds else _ALERT
-    word = " ".join(part for part in (event, get_text(value, "ban_info", "waba_ban_state").upper()) if part)
+    word = " ".join(part for part in (event, _ban_state(value)) if part)
     return code_of(word.replace(" ", ".")), _UPDATES.get(word)
+
+
+def _ban_state(value: dict[str, Any]) -> str:
+    """Also where it stands in a list of one, or its object does; several at once are Meta's example, and say nothing."""
+    ban: dict[str, Any] = next(iter(get_objects(value.get("ban_info"))), {})
+    states = ban.get("waba_ban_state")
+    states = states if isinstance(states, list) else [states]
+    return states[0].upper() if len(states) == 1 and isinstance(states[0], str) else ""
 
 
 def _quality(value: dict[str, Any]) -> _Read:
@@ -83,7 +91,7 @@ def _quality(value: dict[str, Any]) -> _Read:
 
 
 def _alert(value: dict[str, Any]) -> _Read:
-    info = get_path(value, "alert_info")
+    info = get_path(value, "alert_info") or value
     if get_text(info, "alert_severity").upper() != "CRITICAL":
         return "", None
     is_over = get_text(info, "alert_status").upper() not in ("", "ACTIVE")
