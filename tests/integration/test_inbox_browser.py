@@ -340,6 +340,22 @@ def test_a_reply_that_did_not_arrive_is_before_what_was_written_meanwhile(browse
     assert composed(browser) == ["One.\nTwo\nTwo", "message"]
 
 
+def test_a_reply_that_met_no_server_is_there_when_its_writer_goes_back(browser: Browser, site: Site, world: World) -> None:
+    address = open_conversation(browser, site, world)
+    with Proxy.to(site.url) as proxy:
+        browser.open(address.replace(site.url, proxy.url))
+        fetched = "performance.getEntriesByType('resource').filter(one => /thread|inbox/.test(one.name) && one.responseEnd).length > 1"
+        browser.until(fetched)  # as its stream said; nothing of the page notices what comes now
+        proxy.treat(Mode.RESET, only=lambda connection: not connection.said(b"/events"))
+        browser.run("document.getElementById('reply').focus()")
+        browser.type("It leaves tomorrow." + ENTER)
+        browser.until("location.protocol === 'chrome-error:'")
+        proxy.treat(Mode.PASS)
+        browser.driver.back()
+        browser.until("location.protocol === 'http:' && document.readyState === 'complete' && typeof deskKeys === 'object'")
+        assert composed(browser) == ["It leaves tomorrow.", "message"]
+
+
 def test_who_goes_on_writing_while_the_page_loads_presses_no_key_of_it(browser: Browser, site: Site, world: World) -> None:
     writing(browser, site, world)
     browser.type("One.")

@@ -119,7 +119,9 @@
 
   // ---- Writing: a draft survives leaving the page, and a send of which nobody knows whether it arrived; Enter sends. It stays what it
   // was, a reply or a note, and keeps the key of its form: what has arrived is in the thread with that key, and never sent twice.
-  // A draft is its writer's: whoever logs in at the same tab does not see it.
+  // A draft is its writer's: whoever logs in at the same tab does not see it. A browser that goes back would put what the field had when
+  // it was left, after this script: nothing, for what was sent is no more in it.
+  composer.autocomplete = "off";
   const place = `composer ${document.body.dataset.user} ${composer.action}`;
   const { kind: kinds, key } = composer.elements;
   const kind = () => kinds.value;
