@@ -55,9 +55,15 @@ def assign(conversation_id: int, owner: str, by: str, minutes: int | None = None
     says. `by`: api, desk, phone or provider. What has become a part of another conversation is that.
     """
     conversation_id = locked(conversation_id)
+    show_silence(conversation_id, owner)
     if owner == "bot":
         return _give_back(conversation_id, by)
     return db.scalar("select conversation_take_over_v1(%s, %s, %s, %s)", [conversation_id, owner, by, minutes])
+
+
+def show_silence(conversation_id: int, owner: str) -> None:
+    """Before a conversation gets this owner, in that transaction: its visitor's open page says whether the bot is typing."""
+    queries["show_silence"].rows(conversation_id=conversation_id, owner=owner)
 
 
 def _give_back(conversation_id: int, by: str) -> Any:

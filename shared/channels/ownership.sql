@@ -27,6 +27,19 @@ select found.id, is_new, case when is_new then (
 from (select id, rank, false as is_new from known_conversations union all select id, 3, is_new from new_conversations) found
 order by rank limit 1
 
+-- name: show_silence(conversation_id, owner)
+-- An open page of the widget is told once more of what its visitor wrote last, as a change, if in this transaction the conversation
+-- leaves the bot or comes back to it: whether the bot answers that says whether anybody is typing.
+with changed_conversations as (
+    update conversation set revision = revision + 1
+    where id = :conversation_id and channel = 'widget' and (owner = 'bot') <> (:owner = 'bot')
+    returning id, revision, chatbot_id, external_user_id
+), newest_questions as (
+    update message set revision = changed_conversations.revision from changed_conversations
+    where message.id = (select id from message where conversation_id = :conversation_id and role = 'user' order by id desc limit 1)
+)
+select pg_notify('widget', md5(chatbot_id || ':' || external_user_id)) from changed_conversations
+
 -- name: end_brake(conversation_id)
 -- The bot is silent no longer, for somebody has looked. No brakes beside a time: replies from before that time are no reason for
 -- another one (workers/ai.sql).

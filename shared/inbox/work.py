@@ -42,8 +42,10 @@ def take(
     `by`, `minutes`: as of ownership.assign.
     """
     with db.transaction():
+        conversation_id = ownership.locked(conversation_id)
+        ownership.show_silence(conversation_id, "person")
         take_over = "select conversation_take_v2(%s, %s, %s, %s, %s)"
-        done = db.scalar(take_over, [ownership.locked(conversation_id), user_id, taken_from, by, minutes])
+        done = db.scalar(take_over, [conversation_id, user_id, taken_from, by, minutes])
         if "taken_by" not in done and record is not None:
             record()
     if "taken_by" in done:

@@ -173,9 +173,12 @@ def test_what_was_begun_before_a_person_came_is_not_shown_again_when_the_bot_has
     written(draft, "We")
     assert next(events)["text"] == "We"
     [row] = db.rows(Conversation.select(Conversation.id))
-    for owner in ("person", "bot"):  # before the draft grows
-        ownership.assign(row["id"], owner, "desk")
-    assert next(events) == {"reply_to": question["id"], "text": None, "revision": question["revision"]}
+    with db.transaction():
+        for owner in ("person", "bot"):  # before the draft grows
+            ownership.assign(row["id"], owner, "desk")
+    told = next(events)
+    assert told == {**question, "revision": told["revision"]}, "that the bot answers it"
+    assert next(events) == {"reply_to": question["id"], "text": None, "revision": told["revision"]}
     with pytest.raises(AnswerUnwanted, match="taken_over"):
         keep_writing(draft)
     draft.close()

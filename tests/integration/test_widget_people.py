@@ -66,6 +66,30 @@ def test_a_page_knows_where_the_bot_answers_nothing(page: Page, world: World) ->
     assert [shown[-1] for shown in silence()] == [False] * 3
 
 
+@pytest.mark.parametrize("how", ["takes it", "gives it to a colleague", "closes it"])
+def test_a_page_hears_that_a_person_took_what_the_bot_was_about_to_answer(
+    page: Page, client: FlaskClient, world: World, how: str
+) -> None:
+    page.say("Is it there?")
+    page.say("Hello?")
+    for job in world.jobs(queue="incoming-messages"):
+        world.run(job["id"])
+    asked = page.call("get", "/messages?after=0").get_json()
+    conversation, user = db.scalar("select id from conversation"), person("agent", world.customer, "Anna")
+    address = f"/desk/c/{world.customer}/conversations/{conversation}/{'closed' if how == 'closes it' else 'take'}"
+    given = {"user": person("agent", world.customer, "Ben").id} if how == "gives it to a colleague" else {}
+    for _ in range(2):
+        assert Visitor(client.application, user).post(address, **given).status_code == 303
+        changed = page.call("get", f"/messages?after={asked['cursor']}").get_json()["messages"]
+        assert [(one["content"], one.get("bot_is_silent")) for one in changed] == [("Hello?", True)]
+    [streamed] = page.events(asked["cursor"], 1)
+    assert (streamed["content"], streamed["bot_is_silent"]) == ("Hello?", True)
+    address = f"/desk/c/{world.customer}/conversations/{conversation}/bot"
+    assert Visitor(client.application, user).post(address).status_code == 303
+    changed = page.call("get", f"/messages?after={streamed['revision']}").get_json()["messages"]
+    assert [(one["content"], one.get("bot_is_silent")) for one in changed] == [("Hello?", None)], "it answers after all"
+
+
 def message(number: int, content: str, role: str = "assistant", **more: Any) -> dict[str, Any]:
     """One that the server tells of."""
     at = f"2026-11-27T12:00:0{number}Z"
