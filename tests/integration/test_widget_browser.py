@@ -12,6 +12,7 @@ from shared import db
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
+from tests.integration.test_inbox_browser import network
 from tests.integration.widget_page import key_of
 from tests.site import serving
 from web.app import create_app
@@ -89,6 +90,38 @@ def test_a_message_leaves_over_another_connection_when_one_died_without_a_word(t
         browser.type("Is anybody there?\ue007")
         browser.until(sent, 2)
     assert db.scalar("select count(*) from job where queue = 'incoming-messages'") == 2, "each once"
+
+
+def test_what_is_begun_is_in_the_field_again_after_a_reload(page: Browser) -> None:
+    written = "return document.getElementById('text').value"
+    page.type("Do you ship")
+    page.driver.refresh()
+    assert page.run(written) == "Do you ship"
+    assert page.run("return document.getElementById('send').disabled") is False
+    page.run("document.getElementById('text').focus()")
+    page.type(" to Norway?\ue007")
+    page.until("document.querySelector('#messages > .user .sent, #messages > .user .delivered') !== null")
+    page.driver.refresh()
+    assert page.run(written) == ""
+    [sent] = db.rows("select payload ->> 'content' as content from job where queue = 'incoming-messages'")
+    assert sent["content"] == "Do you ship to Norway?"
+
+
+def test_what_another_tab_has_sent_has_not_failed_here(page: Browser) -> None:
+    network(page, offline=True)
+    page.type("When do you ship?\ue007")
+    page.until("document.querySelector('#messages > .failed') !== null")
+    network(page)
+    first, address = page.driver.current_window_handle, page.driver.current_url
+    page.driver.switch_to.new_window("tab")
+    page.open(address)
+    page.until("document.querySelector('#messages > .failed') !== null")
+    page.press("Try again")
+    page.until("document.querySelector('#messages > .user .sent, #messages > .user .delivered') !== null")
+    page.driver.switch_to.window(first)
+    page.until("document.querySelector('#messages > .failed') === null")
+    page.until("document.querySelectorAll('#messages > .user').length === 1")
+    assert db.scalar("select count(*) from job where queue = 'incoming-messages'") == 1
 
 
 def test_a_size_is_written_as_the_pages_language_does(page: Browser) -> None:

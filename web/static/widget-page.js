@@ -50,18 +50,18 @@ let more = false; // older messages are on the server
 
 /* ---- what stays on this device; a browser that forbids storage gets a chat that lasts as long as the page */
 
-function recall(name) {
+function recall(name, storage = "localStorage") {
   try {
-    return JSON.parse(localStorage.getItem(PLACE + name));
+    return JSON.parse(window[storage].getItem(PLACE + name));
   } catch {
     return null;
   }
 }
 
-function keep(name, value) {
+function keep(name, value, storage = "localStorage") {
   try {
-    if (value === null) localStorage.removeItem(PLACE + name);
-    else localStorage.setItem(PLACE + name, JSON.stringify(value));
+    if (value === null) window[storage].removeItem(PLACE + name);
+    else window[storage].setItem(PLACE + name, JSON.stringify(value));
   } catch {
     /* the variable has it */
   }
@@ -161,8 +161,15 @@ function forgetOthers(before) {
   draw();
 }
 
-/** The visitor has begun to write in another tab: it is one conversation, and this tab shows it as well. */
+/** The visitor has begun to write in another tab: it is one conversation, and this tab shows it as well. What failed, and is not in the
+ * outbox any more, was sent from there: the server is asked by its key, and nothing is sent twice. */
 function fromAnotherTab({ key }) {
+  if (key === `${PLACE}outbox`) {
+    const left = new Set((recall("outbox") || []).map((item) => item.key));
+    outbox.filter((item) => item.state === "failed" && !left.has(item.key)).forEach((item) => (item.state = "sending"));
+    draw();
+    post();
+  }
   if (key !== `${PLACE}token` || !adopt()) return;
   stopListening();
   if (visible()) listen(true);
@@ -780,7 +787,13 @@ function sayLength() {
   lengthSaid = long;
 }
 
+/** What is begun is in the field again after a reload, and on the next page of the site: in this tab. */
+function keepText() {
+  keep("text", $("text").value || null, "sessionStorage");
+}
+
 function write() {
+  keepText();
   grow();
   sayLength();
   if ($("text").value.trim()) listen(true);
@@ -793,6 +806,7 @@ function submit(submitted) {
   const files = attached;
   if (!(content || files.length) || tooLong() || !files.every(({ file }) => file)) return;
   text.value = "";
+  keepText();
   attached = [];
   drawAttached();
   say(content, files);
@@ -882,6 +896,9 @@ async function start() {
   document.addEventListener("visibilitychange", seen);
   addEventListener("online", () => (post(), nudge()));
   addEventListener("storage", fromAnotherTab);
+  $("text").value = recall("text", "sessionStorage") || "";
+  grow();
+  sayLength();
   draw();
   await renew();
   setInterval(renew, 3600_000);
