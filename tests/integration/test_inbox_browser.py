@@ -344,8 +344,9 @@ def test_a_reply_that_met_no_server_is_there_when_its_writer_goes_back(browser: 
     address = open_conversation(browser, site, world)
     with Proxy.to(site.url) as proxy:
         browser.open(address.replace(site.url, proxy.url))
-        fetched = "performance.getEntriesByType('resource').filter(one => /thread|inbox/.test(one.name) && one.responseEnd).length > 1"
-        browser.until(fetched)  # as its stream said; nothing of the page notices what comes now
+        fetched = "performance.getEntriesByType('resource').some(one => one.name.includes(arguments[0]) && one.responseEnd)"
+        browser.until(fetched, "/thread")  # as its stream said
+        browser.until(fetched, "/inbox?")  # and nothing of the page notices what comes now
         proxy.treat(Mode.RESET, only=lambda connection: not connection.said(b"/events"))
         browser.run("document.getElementById('reply').focus()")
         browser.type("It leaves tomorrow." + ENTER)
@@ -487,3 +488,42 @@ def test_a_list_that_shows_more_is_fetched_anew_with_all_of_its_rows(browser: Br
     until_shown(browser, ".inbox-tabs a", str(lists.PAGE + 13))
     assert browser.run("return document.querySelectorAll('#chats > li').length") == lists.PAGE + 12
     assert browser.texts("[data-more]") != []
+
+
+def test_a_list_that_changes_stays_where_its_reader_is(browser: Browser, site: Site, world: World) -> None:
+    fill(world, 30)
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=all")
+    browser.run("window.drawn = 0; document.addEventListener('htmx:afterSwap', () => { window.drawn += 1 })")
+    browser.run("htmx.trigger('#list', 'changed')")
+    browser.until("window.drawn")
+    browser.run("document.getElementById('chats').scrollTop = 700")
+    in_view = (
+        "return [...document.querySelectorAll('#chats > li')].filter(row => row.getBoundingClientRect().top > 300)"
+        ".slice(0, 3).map(row => [row.firstElementChild.id, Math.round(row.getBoundingClientRect().top)])"
+    )
+    before = browser.run(in_view)
+    world.say("Are you open?", user="somebody new")
+    world.drain()
+    browser.until("document.querySelectorAll('#chats > li').length === 31")
+    after = browser.run(in_view)
+    assert [row for row, _ in after] == [row for row, _ in before], "what came is above them"
+    assert all(abs(now - then) <= 1 for (_, now), (_, then) in zip(after, before, strict=True)), "by a part of a pixel"
+    browser.run("document.getElementById('chats').scrollTop = 0")
+    world.say("Hello?", user="somebody else")
+    world.drain()
+    browser.until("document.querySelectorAll('#chats > li').length === 32")
+    assert browser.run("return document.getElementById('chats').scrollTop") == 0, "it shows what is new"
+
+
+def test_a_list_is_live_where_a_browser_has_no_notifications_of_pages(browser: Browser, site: Site, world: World) -> None:
+    fill(world, 1)
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=waiting")
+    assert not browser.run("return document.title").startswith("(")
+    refused = "throw new TypeError('Illegal constructor')"  # as Chrome on Android does
+    browser.run(f"window.Notification = class {{ static permission = 'granted'; constructor() {{ {refused} }} }}")
+    browser.until("performance.getEntriesByType('resource').some(one => one.name.includes('/inbox?') && one.responseEnd)")
+    db.rows("update conversation set owner = 'person', handed_over_at = now(), handover_reason = 'asked'")
+    until_shown(browser, "#chats > li", "asks for a person")
+    assert browser.run("return document.title").startswith("(1) ")

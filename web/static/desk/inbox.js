@@ -44,7 +44,36 @@
       const fresh = new DOMParser().parseFromString(event.detail.serverResponse, "text/html").querySelector(".inbox-tabs");
       if (fresh) list.querySelector(".inbox-tabs").replaceWith(fresh);
     }
+    if (event.detail.shouldSwap) keepPlace();
   });
+
+  // ---- A list that is drawn anew stays where its reader has scrolled it to: most of the rows that are seen do not move, though some
+  // came or went above them. At its beginning it stays there, and shows what is new.
+  const chats = () => document.getElementById("chats");
+  const topOf = row => row.getBoundingClientRect().top;
+  let before = { top: 0, seen: [] };
+  function keepPlace() {
+    const box = chats();
+    const seen = [...box?.children ?? []].filter(row => topOf(row) + row.clientHeight > topOf(box) && topOf(row) < topOf(box) + box.clientHeight);
+    before = { top: box?.scrollTop ?? 0, seen: seen.map(row => [row.querySelector("a").id, topOf(row)]) };
+  }
+  document.addEventListener("htmx:afterSwap", event => {
+    if (event.detail.target !== list) return;
+    tellWaiting();
+    if (!before.top || !chats()) return;
+    chats().scrollTop = before.top;
+    const stay = before.seen.filter(([id]) => document.getElementById(id));
+    const moves = stay.map(([id, top]) => topOf(document.getElementById(id)) - top).sort((a, b) => a - b);
+    chats().scrollTop += moves[moves.length >> 1] ?? 0;
+  });
+
+  // ---- How many wait is in the title of the window, for who works in another one.
+  const { title } = document;
+  function tellWaiting() {
+    const count = list.querySelector(".tab-count.hot");
+    document.title = count ? `(${count.textContent}) ${title}` : title;
+  }
+  tellWaiting();
 
   // ---- Notifications
   const notify = document.getElementById("notify");
@@ -54,7 +83,12 @@
   showBell();
   function tell(conversation) {
     if (!canTell || Notification.permission !== "granted") return;
-    const note = new Notification(inbox.dataset.noticeTitle, { body: inbox.dataset.noticeText, tag: `handoff-${conversation}` });
+    let note;
+    try {
+      note = new Notification(inbox.dataset.noticeTitle, { body: inbox.dataset.noticeText, tag: `handoff-${conversation}` });
+    } catch { // Chrome on Android has no notifications of pages, and says that it has
+      return;
+    }
     note.onclick = () => { window.focus(); location.assign(inbox.dataset.conversation.replace(/\/0(?=\?|$)/, `/${conversation}`)); };
   }
 
