@@ -339,9 +339,11 @@ def test_a_reply_shows_its_marks_while_it_is_written_and_afterwards(browser: Bro
 
 @pytest.fixture
 def shop(tmp_path: Path, site: Site, world: World) -> Iterator[str]:
-    """A business's page on another origin, which embeds the chat by its one line."""
+    """A business's page on another origin, which embeds the chat by its one line and forbids everything else."""
+    policy = f"default-src 'none'; script-src {site.url}; frame-src {site.url}; require-trusted-types-for 'script'"
+    csp = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     tag = f'<script src="{site.url}/widget.js" data-chatbot="{site.key}" data-color="#0b7a75" async></script>'
-    (tmp_path / "index.html").write_text(f"<!doctype html><title>Shop</title><h1>Teahouse</h1>{tag}", encoding="utf-8")
+    (tmp_path / "index.html").write_text(f"<!doctype html>{csp}<title>Shop</title><h1>Teahouse</h1>{tag}", encoding="utf-8")
     handler = functools.partial(Quiet, directory=str(tmp_path))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -371,6 +373,9 @@ def test_a_business_embeds_it_by_one_line(browser: Browser, site: Site, world: W
     browser.type("\ue00c")  # Escape
     browser.leave_frames()
     browser.until(f"{FRAME}.hidden && {LAUNCHER}.getAttribute('aria-expanded') === 'false'")
+    browser.driver.set_window_size(800, 400)  # a phone that lies on its side
+    browser.run(f"{LAUNCHER}.click()")
+    browser.until(f"{FRAME}.getBoundingClientRect().height === innerHeight")
     assert not any("postMessage" in line for line in browser.log()), "the launcher speaks to a page that is there"
 
 

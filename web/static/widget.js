@@ -34,26 +34,33 @@
     iframe { position: fixed; ${side}: 20px; bottom: 92px; z-index: 2147483000; width: 384px; max-width: calc(100vw - 40px);
       height: 620px; max-height: calc(100dvh - 112px); border: 0; border-radius: 18px; background: Canvas; color-scheme: light dark;
       box-shadow: 0 12px 48px rgb(15 20 40 / 28%); }
-    @media (max-width: 480px) {
+    @media (max-width: 480px), (max-height: 420px) {
       iframe { inset: 0; width: 100vw; max-width: none; height: 100dvh; max-height: none; border-radius: 0; }
       .open { display: none; }
     }
-    @media (prefers-reduced-motion: reduce) { button { transition: none; } }`;
+    @media (prefers-reduced-motion: reduce) { button { transition: none; } }
+    @media (forced-colors: active) { button, iframe { border: 2px solid; } }`;
 
   const element = document.createElement("switchboard-chat");
   const root = element.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet(); // needs no 'unsafe-inline' in the business's CSP
   sheet.replaceSync(css);
   root.adoptedStyleSheets = [sheet];
-  root.innerHTML = `
-    <button type="button" aria-expanded="false">
-      <svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linejoin="round" aria-hidden="true">
-        <path class="talk" d="M21 11.5c0 4.4-4 8-9 8-1 0-2-.1-2.9-.4L4 21l1.3-4C3.9 15.6 3 13.6 3 11.5c0-4.4 4-8 9-8s9 3.6 9 8z"/>
-        <path class="down" stroke-linecap="round" d="m6 9 6 6 6-6"/>
-      </svg><span class="count" hidden></span>
-    </button>`;
-  const button = root.querySelector("button");
-  const count = root.querySelector(".count");
+  // Element by element: a business's CSP may forbid to make them of a text (require-trusted-types-for).
+  const made = (space, name, attributes, ...children) => {
+    const one = document.createElementNS(`http://www.w3.org/${space}`, name);
+    for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
+    one.append(...children);
+    return one;
+  };
+  const drawn = (name, attributes, ...children) => made("2000/svg", name, attributes, ...children);
+  const count = made("1999/xhtml", "span", { class: "count", hidden: "" });
+  const icon = drawn("svg", { viewBox: "0 0 24 24", fill: "none", stroke: "currentColor", "stroke-width": 2, "stroke-linejoin": "round", "aria-hidden": true },
+    drawn("path", { class: "talk", d: "M21 11.5c0 4.4-4 8-9 8-1 0-2-.1-2.9-.4L4 21l1.3-4C3.9 15.6 3 13.6 3 11.5c0-4.4 4-8 9-8s9 3.6 9 8z" }),
+    drawn("path", { class: "down", "stroke-linecap": "round", d: "m6 9 6 6 6-6" }),
+  );
+  const button = made("1999/xhtml", "button", { type: "button", "aria-expanded": false }, icon, count);
+  root.append(button);
   button.setAttribute("aria-label", label);
   let frame = null;
   let loaded = false;
