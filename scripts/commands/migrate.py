@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from psycopg2.errors import InsufficientPrivilege, LockNotAvailable
+from psycopg2.errors import InsufficientPrivilege, InvalidSchemaName, LockNotAvailable, ReadOnlySqlTransaction
 
 from scripts.local.embedded import resolved_environment
 from scripts.local.folders import data_folder
@@ -255,6 +255,16 @@ def why_not(problem: Exception) -> str:
         return (
             f"the role of DATABASE_URL lacks a right: {problem.diag.message_primary}. Migrate as the role that owns the tables; "
             "it must be able to make more: grant create on schema public to … (since PostgreSQL 15 only the database's owner is)."
+        )
+    if isinstance(problem, InvalidSchemaName):
+        return (
+            f"search_path names no schema that is there ({problem.diag.message_primary}). Correct it in DATABASE_URL's options, "
+            "PGOPTIONS or for its user (alter role … set search_path), or make the schema."
+        )
+    if isinstance(problem, ReadOnlySqlTransaction):
+        return (
+            f"the database takes no writes: {problem.diag.message_primary}. Either DATABASE_URL leads to a standby, or "
+            "default_transaction_read_only is on, in its options, for its user or for the database."
         )
     if isinstance(problem, psycopg2.Error):
         return f"a migration failed and was rolled back: {problem}"

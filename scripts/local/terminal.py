@@ -16,7 +16,7 @@ from pathlib import Path
 import peewee
 
 from scripts.local.environment import use_running_services
-from shared.db.connecting import Unsuitable
+from shared.db.outage import Unsuitable
 from shared.errors import Refused, ServiceDown
 
 #: Seconds after which a lost end is tried again: by then Python is out of the hook that lost it.

@@ -17,7 +17,7 @@ from shared import database_url
 from shared.config import settings
 from shared.db import refusals
 from shared.db.hosts import with_addresses
-from shared.db.outage import PoolerIsFull, StatementOverdue, is_outage, outage
+from shared.db.outage import PoolerIsFull, StatementOverdue, Unsuitable, is_outage, outage
 from shared.db.session import ON_ITS_WAY, WORKER, Limits, Session
 
 #: How our sessions plan: each statement touches a few rows by an index, on a table that may be empty when the plan is made
@@ -38,6 +38,10 @@ _RELIED_ON = {
     "lock_timeout": "0",
     "idle_session_timeout": "0",  # one listens, and the others are closed when nobody needs them
 }
+#: A transaction may take as long as its statements, and the pauses between them. PostgreSQL before 17 does not know it.
+_NO_TRANSACTION_TIMEOUT = (
+    "case when current_setting('transaction_timeout', true) <> '0' then set_config('transaction_timeout', '0', {is_local}) end"
+)
 #: A process or machine that vanished in the middle of a transaction gives its locks back this soon: seconds, and PostgreSQL's
 #: own watch over a silent network.
 _VANISHED = {
@@ -70,13 +74,6 @@ _TRANSACTION_MODE = (
     "(PgBouncer: pool_mode=session; Supabase: port 5432 instead of 6543) or the database's direct address "
     "(Neon: the host name without -pooler)."
 )
-
-
-class Unsuitable(psycopg2.OperationalError):
-    """No connection that DATABASE_URL leads to can do; somebody has to change a setting.
-
-    It has no subclasses: peewee knows an error by its class, or by that one's base, and no further.
-    """
 
 
 def open_session(url: str, limits: Limits, planning: Mapping[str, str] = _PLANNING) -> Session:
@@ -166,7 +163,8 @@ def _first_answer(session: Session, sql: str, url: str) -> list[tuple[Any, ...]]
 
 def _settings(planning: Mapping[str, str], limits: Limits, is_local: str) -> str:
     values = {**planning, **_RELIED_ON, **_VANISHED, "statement_timeout": f"{limits.statement:.0f}s"}
-    return ", ".join(f"set_config('{name}', '{value}', {is_local})" for name, value in values.items())
+    ours = [f"set_config('{name}', '{value}', {is_local})" for name, value in values.items()]
+    return ", ".join([*ours, _NO_TRANSACTION_TIMEOUT.format(is_local=is_local)])
 
 
 def _refuse_transaction_mode(session: Session, url: str, limits: Limits) -> None:

@@ -93,6 +93,13 @@ class PoolerIsFull(psycopg2.OperationalError):
     """A connection pooler has taken the client and has no connection to the server left for it."""
 
 
+class Unsuitable(psycopg2.OperationalError):
+    """No connection that DATABASE_URL leads to can do; somebody has to change a setting, which the text names.
+
+    It has no subclasses: peewee knows an error by its class, or by that one's base, and no further.
+    """
+
+
 class SchemaDiffers(psycopg2.OperationalError):
     """The database is not of this code's age; the text says what to do about it (shared/db/schema_age.py)."""
 
@@ -109,7 +116,7 @@ def kind_of(problem: BaseException) -> Kind | None:
         return Kind("no answer in time", Consequence.RECONNECT)
     if isinstance(reported, PoolerIsFull):
         return KINDS["53300"]
-    if isinstance(reported, SchemaDiffers):
+    if isinstance(reported, SchemaDiffers | Unsuitable):
         return Kind(str(reported), Consequence.WAIT)
     if isinstance(
         reported, psycopg2.OperationalError | psycopg2.InterfaceError | peewee.OperationalError | peewee.InterfaceError

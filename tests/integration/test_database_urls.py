@@ -20,9 +20,11 @@ from shared.broker.redis_broker import get_broker
 from shared.database_url import check
 from shared.db.connecting import open_session
 from shared.db.session import WORKER
+from shared.errors import ServiceDown
 from shared.jobs.sweep import sweep_if_alone
 from tests.builders import World
 from tests.unit.servers import serving, wait_for_end
+from web.ops.write_check import postgres_write
 
 MIGRATE = [sys.executable, "-m", "scripts.commands.migrate"]
 
@@ -64,6 +66,7 @@ def test_every_way_to_postgres_takes_the_url(
         *("client_encoding=latin1", "client_encoding=SQL_ASCII", "client_encoding=nonsense", "connect_timeout=0"),
         *(f"options=-c%20{name}" for name in ("IntervalStyle%3Diso_8601", "lock_timeout%3D1", "idle_session_timeout%3D100")),
         "options=-c%20default_transaction_isolation%3Dserializable",
+        "options=-c%20transaction_timeout%3D5s",
     ],
 )
 def test_settings_that_our_statements_rely_on_are_ours(
@@ -79,6 +82,18 @@ def test_settings_that_our_statements_rely_on_are_ours(
     assert db.scalar("select interval '1 day 2 hours'") == timedelta(days=1, hours=2)
     assert db.scalar("show lock_timeout") == "0"
     assert db.scalar("show transaction_isolation") == "read committed"
+    assert db.scalar("select current_setting('transaction_timeout', true)") in ("0", None), "PostgreSQL knows it since 17"
+
+
+def test_a_role_that_was_made_unsuitable_meanwhile_has_a_word(
+    environment: dict[str, str], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a process that runs already; one that starts says the same, and ends."""
+    monkeypatch.setenv("DATABASE_URL", _url(database_url, query="options=-c%20standard_conforming_strings%3Doff"))
+    config.reset()
+    db.reset()
+    with pytest.raises(ServiceDown, match="PostgreSQL: standard_conforming_strings is off"):
+        postgres_write()
 
 
 @pytest.mark.parametrize(

@@ -219,3 +219,27 @@ def test_the_schema_is_utf8_whatever_the_machine_speaks(empty_database_url: str,
     with closing(psycopg2.connect(empty_database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("select prosrc from pg_proc where prosrc like '%%ß%%'")
         assert cursor.fetchall(), "its characters are what they are in schema.sql"
+
+
+def test_a_migration_may_take_longer_than_the_roles_transactions(folder: Path, empty_database_url: str) -> None:
+    is_unbounded = "select 1 / (current_setting('transaction_timeout') = '0')::integer"
+    (folder / "schema.sql").write_text(is_unbounded, encoding="utf-8")
+    assert migrate(f"{empty_database_url}?options=-c%20transaction_timeout%3D5s") == ["schema.sql"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("default_transaction_read_only%3Don", "takes no writes"),
+        ("search_path%3Dnowhere", "search_path names no schema"),
+    ],
+)
+def test_where_nothing_can_be_made_the_setting_is_named(
+    folder: Path, empty_database_url: str, setting: str, said: str, root: Path
+) -> None:
+    environment = {**os.environ, "DATABASE_URL": f"{empty_database_url}?options=-c%20{setting}"}
+    words = [sys.executable, "-c", MIGRATES, str(folder)]
+    done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "a migration failed" not in done.stderr, "nothing is wrong with one"
