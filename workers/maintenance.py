@@ -1,7 +1,7 @@
 """Housekeeping. Periodiq's jobs prune old records and sweep each minute; in between, a ticker sweeps every few seconds.
 
 python -m shared.jobs.supervisor dramatiq workers.maintenance    does it
-periodiq workers.maintenance                                     says when
+periodiq shared.jobs.scheduled:start workers.maintenance         says when
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""When the jobs of the scheduler last ran: a scheduler that is dead fails nothing, so nobody would notice."""
+"""The scheduler: how its process starts, and when its jobs last ran. One that is dead fails nothing, so nobody would notice."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from shared.broker import suitability
 from shared.broker.connection import redis_now_ms
 from shared.broker.last_time import LastTime
 from shared.broker.redis_broker import get_broker
@@ -12,6 +13,11 @@ from shared.broker.redis_broker import get_broker
 LATE = 300
 
 _last = LastTime("scheduled-at")
+
+
+def start() -> None:
+    """What periodiq calls first: ends its process where no worker would start. Redis is all that it speaks to."""
+    suitability.check_address()
 
 
 def now() -> datetime:

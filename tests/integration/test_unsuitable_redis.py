@@ -22,6 +22,13 @@ from tests.waiting import until
 Start = Callable[..., str]
 STARTS = {
     "a worker": [sys.executable, "-m", "dramatiq", "workers.incoming", "--processes", "1", "--threads", "1"],
+    "the scheduler": [
+        sys.executable,
+        "-c",
+        "from periodiq import entrypoint; entrypoint()",
+        "shared.jobs.scheduled:start",
+        "workers.maintenance",
+    ],
     "the front door": [sys.executable, "-c", "from web.app import create_app; create_app()"],
     "scripts/server": [sys.executable, "-m", "scripts.commands.server"],
 }
