@@ -13,13 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.local.chaos import spending
+from scripts.local.chaos import spending, takeovers
 from scripts.local.chaos.disruptions import Target, workers_of
 from scripts.local.chaos.outside import Outside
 from scripts.local.embedded import Services
 from scripts.local.processes import ProcessManager
 from scripts.local.simulator.client import Simulator
 from shared import db
+from shared.errors import ServiceDown
 from tests.builders import World
 from tests.waiting import until
 
@@ -88,3 +89,16 @@ def _reserve(customer_id: int) -> None:
     values = "%s, %s, 'http://provider', 'model', 1, 1, 0, 0"
     columns = "id, customer_id, base_url, model, prompt_tokens, completion_tokens, seconds, money"
     db.rows(f"insert into budget_reservation ({columns}) values ({values})", [str(uuid.uuid4()), customer_id])
+
+
+def test_a_person_outlives_an_outage_that_the_call_itself_gave_up() -> None:
+    """Its thread ended with the first ServiceDown, and the takeovers that were missing at the end said nothing of why."""
+    answers: list[ServiceDown | int] = [ServiceDown("PostgreSQL: crashed"), 7]
+
+    def act() -> Iterator[int]:
+        answer = answers.pop(0)
+        if isinstance(answer, ServiceDown):
+            raise answer
+        yield answer
+
+    assert takeovers._tried(act) == [7]

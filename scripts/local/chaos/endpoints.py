@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scripts.local.chaos.disruptions import Target
+from scripts.local.chaos.producer import retry_until_up
 from shared import db
 from shared.operations import webhook_recovery as recovery
 from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
@@ -69,7 +70,7 @@ def _lose_and_recover(target: Target, endpoint: int, place: int) -> None:
         target.expect(lambda: _has_ended(first) and not _count(_UNSETTLED), LIMIT, "its events are not settled")
     target.report(f"an endpoint was gone, {_count(_FAILED)} events FAILED")
     [owner] = _rows(f"select customer_id from webhook_endpoint where id = {endpoint}")
-    db.retry_on_outage(lambda: endpoints.change(owner["customer_id"], endpoint, {"active": True}), seconds=60)
+    retry_until_up(lambda: endpoints.change(owner["customer_id"], endpoint, {"active": True}))
     second = _recover(endpoint, FAILED)
     target.expect(lambda: _has_ended(second) and not _count(_UNSETTLED), LIMIT, "its recovery is not done")
     target.report("the endpoint was recovered")
@@ -77,7 +78,7 @@ def _lose_and_recover(target: Target, endpoint: int, place: int) -> None:
 
 def _recover(endpoint: int, status: str) -> int:
     where = Filter(endpoint, datetime(2000, 1, 1, tzinfo=UTC), status=status)
-    return db.retry_on_outage(lambda: recovery.begin(where, recovery.count(where), "chaos"), seconds=60)
+    return retry_until_up(lambda: recovery.begin(where, recovery.count(where), "chaos"))
 
 
 def _has_ended(action_id: int) -> bool:
@@ -106,7 +107,7 @@ def check(record: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _rows(statement: str) -> list[dict[str, Any]]:
-    return db.retry_on_outage(lambda: db.rows(statement), seconds=60)
+    return retry_until_up(lambda: db.rows(statement))
 
 
 def _count(statement: str) -> int:

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from scripts.local.chaos.disruptions import Target, workers_of
+from scripts.local.chaos.producer import retry_until_up
 from shared import db
 from shared.budgets import budgets, meter, prices
 from shared.budgets.budgets import BudgetSchema
@@ -100,7 +101,7 @@ def kill_ai(target: Target) -> None:
 
 def _reserved() -> set[str]:
     """The calls whose outcome nobody knows yet."""
-    rows = db.retry_on_outage(lambda: db.rows("select id::text as id from budget_reservation"), seconds=60)
+    rows = retry_until_up(lambda: db.rows("select id::text as id from budget_reservation"))
     return {row["id"] for row in rows}
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from scripts.local.chaos.disruptions import Target
 from scripts.local.chaos.plan import chatbot_ids
+from scripts.local.chaos.producer import retry_until_up
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
@@ -121,7 +122,7 @@ def _ask_more() -> None:
     number = _rows("insert into more_questions default values returning number")[0]["number"]
     [row] = _rows("select chatbot_id, channel, external_user_id from conversation order by random() limit 1")
     message = {**row, "content": f"question number {number}", "external_id": f"in-{number}"}
-    db.retry_on_outage(lambda: QueueService().accept_message(message), seconds=60)
+    retry_until_up(lambda: QueueService().accept_message(message))
 
 
 def _taken() -> int:
@@ -129,11 +130,11 @@ def _taken() -> int:
 
 
 def _rows(statement: str) -> list[dict[str, Any]]:
-    return db.retry_on_outage(partial(db.rows, statement), seconds=60)
+    return retry_until_up(partial(db.rows, statement))
 
 
 def _tried(act: Callable[[], Iterator[int]]) -> list[int]:
-    return list(db.retry_on_outage(lambda: list(act()), seconds=60))
+    return list(retry_until_up(lambda: list(act())))
 
 
 def _assign(conversation_id: int, owner: str) -> None:
@@ -143,7 +144,7 @@ def _assign(conversation_id: int, owner: str) -> None:
 
 
 def _give_back(conversation_id: int) -> None:
-    db.retry_on_outage(lambda: _assign(conversation_id, "bot"), seconds=60)
+    retry_until_up(lambda: _assign(conversation_id, "bot"))
 
 
 def _by_api(_target: Target, _number: int, wait: float) -> Iterator[int]:
