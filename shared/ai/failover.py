@@ -1,8 +1,9 @@
 """Whom an AI job asks: its chatbot's providers, in their order, each for its share of what is left of the person's patience.
 
 What is a provider's fault moves on to the next: no connection, no answer in time, 429, 5xx, a refused key, an unknown model, a
-spent quota. What is the request's own fault does not: the next one would refuse it too. A provider that keeps failing is asked
-last for a while (`Breaker`). When all have failed, the job waits, is retried or fails as with a single one.
+spent quota; and a refusal for a reason that nobody knows. What is known to be the request's own fault does not: the next one
+would refuse it too. A provider that keeps failing is asked last for a while (`Breaker`). When all have failed, the job waits, is
+retried or fails as with a single one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from shared.ai import patience
 from shared.ai.completion import Completion
-from shared.ai.failures import ContextTooLong, KeyRefused, NotAnswered, ProviderError, Throttled
+from shared.ai.failures import KeyRefused, NotAnswered, ProviderError, RequestRefused, Throttled
 from shared.ai.provider import Provider
 from shared.budgets.meter import Unaffordable
 from shared.config import host_of, settings
@@ -251,8 +252,9 @@ def timeout_of(wanted: float | None, left: float, others: int) -> float:
 
 
 def _another_may_answer(failure: Failure) -> bool:
-    """Whether the next provider is worth asking. The context of its model may be longer."""
-    return not isinstance(failure, NotAnswered) or failure.another_may_answer or isinstance(failure, ContextTooLong)
+    """Whether the next provider is worth asking: its context may be longer, or it takes what this one does not."""
+    may_be_taken = isinstance(failure, RequestRefused) and failure.may_be_too_long
+    return not isinstance(failure, NotAnswered) or failure.another_may_answer or may_be_taken
 
 
 def _log_move(candidate: Candidate, failure: Failure) -> None:

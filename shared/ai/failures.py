@@ -60,10 +60,10 @@ class KeyRefused(Refusal):
 
 
 class RequestRefused(Refusal):
-    """The request will never be answered: other providers would refuse it as well."""
+    """The request will never be answered: other providers would refuse it as well, unless nobody knows why this one does."""
 
     another_may_answer = False
-    #: Whether a shorter prompt may be answered: what the provider says has no other meaning.
+    #: Whether a shorter prompt may be answered, or another provider: what this one says has no other meaning.
     may_be_too_long = False
 
 

@@ -98,6 +98,8 @@ THEIR_FAULT: dict[str, Handle] = {
     "no permission": error("403 Forbidden", "unsupported_country"),
     "unknown model": error("404 Not Found", "model_not_found"),
     "redirect": http("302 Found", {}, "Location: http://127.0.0.1:1/v1"),
+    "a refusal for a reason that nobody knows": error("400 Bad Request", "invalid_request"),
+    "422": error("422 Unprocessable Entity", "invalid_request"),
     "an error with 200": http("200 OK", {"error": {"message": "Secret words of the provider.", "code": 502}}),
 }
 
@@ -165,8 +167,6 @@ def test_who_is_not_there_or_nobody_can_trust_is_passed_over(world: World, serve
 
 
 THE_REQUESTS_FAULT = {
-    "400": error("400 Bad Request", "invalid_request"),
-    "422": error("422 Unprocessable Entity", "invalid_request"),
     "a filter": error("400 Bad Request", "content_filter"),
     "an answer that was filtered": http("200 OK", {"choices": [{"message": {"content": ""}, "finish_reason": "content_filter"}]}),
 }
