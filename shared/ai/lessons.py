@@ -25,7 +25,7 @@ _NO_SYSTEM_ROLE = re.compile(
     r"|(n't|not) (support|allow|accept|take)\w* .{0,12}system (role|message|prompt|instruction)",
     re.I | re.S,
 )
-_NO_TOOLS = re.compile(r"\btools?\b|tool[ _-]?(use|choice|call)|function[ _-]?call", re.I)
+_NO_TOOLS = re.compile(r"\btools?\b|tool[ _-]?(use|choice|call)|function[ _-]?(call|declaration)", re.I)
 _TOOL_FAILED = re.compile(r"tool_use_failed|failed to call a function|tool call validation failed", re.I)
 #: The answer would be longer than it may be, or there is no room for any: another name of the limit does not help.
 _NO_ROOM = re.compile(r"output limit was reached|must be (at least 1|greater than 0|positive).{0,20}-\d", re.I)
@@ -38,7 +38,8 @@ _NO_STREAM = re.compile(r"\bstream(ing|ed)?\b", re.I)
 #: DashScope: "This model only support stream mode", "… must be set to false for non-streaming calls"
 _ONLY_STREAM = re.compile(
     r"only supports? (the )?stream|non-?stream(ing)?\b|stream(ing)? (mode )?(is )?(required|mandatory)"
-    r"|must (use|enable|be) stream|requires? (the )?stream|stream\W{0,3} must be (set to )?true|without stream",
+    r"|must (use|enable|be) stream|requires? (the )?stream|stream\W{0,3} must be (set to )?true|without stream"
+    r"|must have \W?stream",
     re.I,
 )
 _ABOUT_PICTURES = re.compile(
@@ -72,12 +73,14 @@ def learn(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if "tools" in body and _TOOL_FAILED.search(text):
         return {WITHOUT_TOOLS: True}
+    if "stream" not in body and _ONLY_STREAM.search(text):  # perhaps for long answers alone: Fireworks
+        return {"stream": True}
     for name in _LIMIT_NAMES:
         if name in body and re.search(rf"\b{name}\b", text):
             return _lower_limit(complaint.words, body[name]) or _other_name(name)
         if name in body and _LIMIT_ALIASES.search(text) and (lower := _lower_limit(complaint.words, body[name])):
             return lower
-    if "temperature" in body and "temperature" in text:
+    if "temperature" in body and "temperature" in text.lower():
         return {"temperature_limit": 1.0} if body["temperature"] > 1 else {"temperature": None}
     if "stream_options" in body and "stream_options" in text:
         return {"stream_options": None}
@@ -91,8 +94,6 @@ def learn(complaint: Complaint, body: Mapping[str, Any]) -> dict[str, Any]:
         return {"system": None}
     if "tools" in body and _NO_TOOLS.search(text):
         return {"tools": None}
-    if "stream" not in body and _ONLY_STREAM.search(text):
-        return {"stream": True}
     if "stream" in body and _NO_STREAM.search(text):
         return {"stream": None}
     return {}

@@ -154,7 +154,7 @@ def failure_of(complaint: Complaint) -> NotAnswered:
         return failure
     if status == 401:
         return KeyRefused(reason, words)
-    if status not in _ABOUT_THE_REQUEST or ABOUT_THE_PROVIDER.search(text):
+    if status not in _ABOUT_THE_REQUEST or complaint.param == "model" or ABOUT_THE_PROVIDER.search(text):
         return Refusal(reason, words)
     refused = RequestRefused(reason, words)
     refused.may_be_too_long = status in _OF_ANY_KIND

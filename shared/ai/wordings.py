@@ -86,6 +86,7 @@ TOO_LONG_ELSEWHERE = re.compile(
 FILTERED = re.compile(
     r"content[_ ]?(filter|policy|management)|responsibleai|requires moderation|was flagged|safety[_ ](system|check)"
     r"|(content|prompt|input|request|message|output|text)s?\b.{0,40}\bviolat\w* .{0,40}(polic|guideline|terms|safety)"
+    r"|\b(prompt|response|content|output|answer) (is |was |has been )?blocked|blocked by .{0,20}(moderation|safety)"
     r"|considered high risk|data_?inspection_?failed|inappropriate content|content exists risk|guardrail|moderation_blocked"
     r"|sensitive (content|words|information)|敏感|不安全|违规",
     re.I,
@@ -95,7 +96,7 @@ SPENT = re.compile(
     r"credit balance|\b(all|no|insufficient|not enough|out of|more) (\w+ ){0,2}credits\b"
     r"|credits (\w+ ){1,3}(depleted|exhausted|used)|spending (limit|cap)|insufficient (\w+ )?balance"
     r"|balance (\w+ ){0,2}(insufficient|not enough|exhausted|too low)|arrearage|service has been paused|, limit: 0\b"
-    r"|余额不足|欠费",
+    r"|quota is not enough|余额不足|欠费|额度(已?(用尽|用完|耗尽)|不足)",
     re.I,
 )
 #: A refusal with status 400 that is about the account or the model all the same.
@@ -105,6 +106,7 @@ ABOUT_THE_PROVIDER = re.compile(
     r"|not a valid model|(account|organi[sz]ation)\b.{0,40}(suspended|restricted|disabled|deactivated)"
     r"|budget has been exceeded|location is not supported|unable to access|failed to load|throughput isn.t supported"
     r"|does not work with the specified model|no such model|no models? (is |are )?loaded|model identifier is invalid"
+    r"|not a chat model|only supported in v1/|\bapi[ _-]versions?\b|unknown[ _]model|模型不存在|on-demand throughput|configure ai gateway"
     r"|authorization header|llm provider not provided|unexpected endpoint|method not allowed|405 not allowed",
     re.I | re.S,
 )
@@ -124,7 +126,8 @@ THOUGHT_TO_THE_END = re.compile(r"output limit was reached", re.I)
 #: A refusal with status 400 or 404 that passes by itself.
 PASSES = re.compile(
     r"has crashed|\bunloaded\b|\b(is|still|currently) (being )?loading\b|\bloading model|degraded function"
-    r"|internal (server )?error\b|\b(server|service|engine|model|system) is (too )?(busy|overloaded|not ready|unavailable)"
+    r"|(internal (server )?|unexpected )error\b"
+    r"|\b(server|service|engine|model|system|deployment) is (too )?(busy|overloaded|not ready|unavailable)"
     r"|temporar(y|ily)|try again later",
     re.I,
 )
