@@ -16,42 +16,63 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.ai import roles
-from shared.ai.roles import ANSWER_HEAD
+from shared.ai import headed_thoughts, roles
 from shared.payloads import strip_invalid
 
-#: Characters that a marker or a call begins with.
-TRIGGERS = "<[◁&`{\\"
-#: Names of the tags, as models write them.
-TAGS = (
-    *("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "reflection", "analysis"),
-    *("reasoning_content", "thinking_process", "thought_process", "inner_thoughts", "inner_monologue", "internal_monologue"),
-    *("chain_of_thought", "cot", "reasoning_process", "inner_thought", "internal_reasoning", "internal_thoughts"),
-    *("planning", "scratch_pad", "deliberation"),
+#: Characters that a marker, a mark of its server or a call begins with.
+TRIGGERS = "<[◁&`{\\【\ue200"
+#: Names of the tags, as models write them: whose, what, and of which part, with or without a line between; some that are whole.
+_WHOSE = ("", "internal", "inner", "hidden", "private", "self", "model")
+_WHAT = ("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "reflection", "deliberation", "monologue")
+_PART = ("", "process", "content", "steps", "chain", "trace", "block", "summary")
+TAGS = frozenset(
+    (
+        *(f"{whose}{what}{part}" for whose in _WHOSE for what in _WHAT for part in _PART),
+        *("analysis", "internalanalysis", "planning", "cot", "chainofthought", "chainofthoughts"),
+    )
 )
 
-#: What some vendors put before them: <seed:think>, <mm:think>, <thinking>, <longcat_think>.
-PREFIXES = ("seed:", "mm:", "antml:", "ant", "longcat_")
+#: What some vendors put before them: <seed:think>, <mm:think>, <thinking>, <longcat_think>; or behind: <think:opensource>.
+PREFIXES = ("seed:", "mm:", "antml:", "ant:", "ant", "longcat_")
 
 #: <think>, &lt;think&gt; (a server that makes HTML of its answers), \u003cthink\u003e (one that makes JSON of them twice),
-#: [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|>, <|START_THINKING|> (Cohere), <unused94> (Gemma), <|think|> (Solar),
-#: <|inner_prefix|> (Apertus).
+#: [THINK] (Mistral), ◁think▷ (Kimi), <|begin_of_thought|> and the like, with bars of either width, <|START_THINKING|> (Cohere),
+#: <unused94> (Gemma), <|think|> (Solar), <|inner_prefix|> (Apertus).
 _LESS, _GREATER = r"(?:<|&lt;|\\u003c)", r"(?:>|&gt;|\\u003e)"
-_NAMED = rf"(?:{'|'.join(PREFIXES)})?(?:{'|'.join(TAGS)})"
+_NAMED = (
+    rf"(?:{'|'.join(PREFIXES)})?(?:(?:{'|'.join(filter(None, _WHOSE))})[_-]?)?(?:{'|'.join(_WHAT)}|scratch[_-]pad)"
+    rf"(?:[_-]?(?:{'|'.join(filter(None, _PART))}))?(?::[\w-]{{1,20}})?"
+    r"|(?:internal[_-]?)?analysis|planning|cot|chain[_-]?of[_-]?thoughts?"
+)
+#: Between bars of either width.
+PIPED = ("think", "thinking", "thought", "thoughts", "reasoning")
+_PIPED = rf"(?:{'|'.join(PIPED)})"
 _OPENS = (
-    rf"{_LESS}\s*{_NAMED}(?:\s(?:[^<>]*?[^<>/])?)?{_GREATER}|\[(?:THINK|THINKING|REASONING)\]|◁think▷"
-    r"|<\|(?:begin_of_thought|begin_of_reasoning|START_THINKING|thinking|think|reasoning|inner_prefix)\|>|<unused94>(?:thought)?"
+    rf"{_LESS}\s*(?:{_NAMED})(?:\s(?:[^<>]*?[^<>/])?)?{_GREATER}|\[(?:THINK|THINKING|THOUGHTS?|REASONING)\]|◁think▷"
+    rf"|<[|｜](?:(?:begin|start)[_▁]?(?:of)?[_▁]?)?{_PIPED}(?:[_▁](?:start|begin))?[|｜]>|<\|inner_prefix\|>|<unused94>(?:thought)?"
 )
 _CLOSES = (
-    rf"{_LESS}\s*/\s*{_NAMED}\s*{_GREATER}|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷"
-    r"|<\|(?:end_of_thought|end_of_reasoning|END_THINKING|/thinking|/think|/reasoning|content|inner_suffix)\|>|<unused95>"
+    rf"{_LESS}\s*/\s*(?:{_NAMED})\s*{_GREATER}|\[/(?:THINK|THINKING|THOUGHTS?|REASONING)\]|◁/think▷"
+    rf"|<[|｜](?:/|end[_▁]?(?:of)?[_▁]?){_PIPED}[|｜]>|<[|｜]{_PIPED}[_▁]end[|｜]>|<\|(?:content|inner_suffix)\|>|<unused95>"
 )
 #: Channels: <|channel|>analysis<|message|> (Harmony), <|channel>thought (Gemma).
 _CHANNEL_OPENS = r"<\|channel\|?>\s*(?:analysis|commentary|thought)\b[^<]*(?:<\|message\|>)?"
-_CHANNEL_CLOSES = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|?>\s*final\b[^<]*<\|message\|>|<channel\|>"
-#: Open WebUI: <details type="reasoning" …>. What else ends with </details> is the answer's, and so is what else a fence frames:
+_CHANNEL_CLOSES = (
+    r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|?>\s*final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>|<channel\|>"
+)
+#: A fold of thoughts, by what its tag or its summary says: <details type="reasoning" …> (Open WebUI), <details><summary>Thinking
+#: (12.3s)</summary>. What else ends with </details> is the answer's, and so is what else a fence frames:
 #: ```thinking. They close what the same kind has opened, and nothing else.
-_DETAILS = rf"<details\s[^<>]{{0,200}}\btype\s*=\s*[\"']?(?:{'|'.join(TAGS)})\b[^<>]{{0,200}}>"
+_AROUND = r"(?:[^\w<]|<[^<>]{1,40}>){0,20}"
+_SUMMARY = (
+    rf"{_AROUND}(?:thinking|thoughts?|reasoning|thought process|chain of thought|denkprozess|gedankengang|razonamiento"
+    rf"|raisonnement|已?(?:深度)?思考|推理)(?: ?(?:process|steps|summary|过程|過程|内容))?"
+    rf"{_AROUND}(?:(?:for )?\d[^<]{{0,30}})?{_AROUND}"
+)
+_DETAILS = (
+    r"<details\s[^<>]{0,200}(?<![a-z])(?:think|thinking|thoughts?|reasoning)(?![a-z])[^<>]{0,200}>"
+    rf"|<details(?:\s[^<>]{{0,200}})?>\s{{0,9}}<summary(?:\s[^<>]{{0,80}})?>{_SUMMARY}</summary\s{{0,9}}>"
+)
 _FENCE = r"^[ \t]*```[ \t]*+(?P<language>[\w-]*+)[ \t]*+$"
 _MARKER = re.compile(
     rf"(?P<opens>{_OPENS}|{_CHANNEL_OPENS})|(?P<closes>{_CLOSES}|{_CHANNEL_CLOSES})|(?P<details>{_DETAILS})|(?P<summary></details\s*>)"
@@ -60,26 +81,27 @@ _MARKER = re.compile(
 )
 #: What frames the answer itself and is not part of it.
 _FRAME = re.compile(
-    r"<\|start\|>\s*assistant|</?(?:answer|response|reply|output|final|final_answer)>"
+    r"<\|start\|>\s*assistant|</?(?:answer|response|reply|output|final|final_answer|final_response|assistant_response)>"
     r"|<\|(?:start|end|return|message|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution|im_end)\|>",
     re.I,
 )
-#: How thoughts are headed by models that were taught to think aloud.
-THOUGHT_NAMES = ("Thought", "Thoughts", "Reasoning", "Thinking", "Thought process", "Gedanken", "Überlegung", "Razonamiento")
-THOUGHT_HEADS = tuple(f"{mark}{word}:" for mark in ("", "**") for word in THOUGHT_NAMES)
 #: Thoughts that begin the answer in words instead of markers: Harmony whose markers a server has dropped, and left the names of
-#: the channels; Granite; what Poe quotes and ollama prints; ReAct. Then those of them that have no end.
+#: the channels; Granite; what Poe quotes and ollama prints. Then those of them that have no end. Others: headed_thoughts.py.
 _BARE_THOUGHTS = re.compile(
     r"\A\s*(?:assistant\s?)?(?:analysis|commentary)[\s\S]*?(?:assistantfinal\s*|assistant\s?final)(?=\S)"
     r"|\A\s*Here(?: is|'s) my thought process:[\s\S]*?(?:Here(?: is|'s) my response:\s*|\Z)"
     r"|\A\s*[*_]?Thinking(?:\.\.\.|…)[*_]?[^\S\n]*+\n(?:\s*+>[^\n]*(?:\n|\Z))+\s*"
     r"|\A\s*Thinking(?:\.\.\.|…)[^\S\n]*+\n[\s\S]*?\.\.\.done thinking\.\s*"
-    rf"|\A\s*(?:{'|'.join(map(re.escape, THOUGHT_HEADS))})[\s\S]*?\n[ \t]*{ANSWER_HEAD}"
     r"|\A\s*assistant(?:analysis|commentary)[\s\S]*"
 )
 
-#: The knowledge's markup, in an answer that repeats it.
-MARKUP = re.compile(r"</?knowledge>\s*|<item number=\"\d{1,3}\"[^<>]*>|</item>")
+#: The knowledge's markup, in an answer that repeats it; and what servers mark in theirs: a box around the answer (Zhipu), what
+#: they have searched for (xAI, OpenAI).
+MARKUP = re.compile(
+    r"</?knowledge>\s*|<item number=\"\d{1,3}\"[^<>]*>|</item>|<\|(?:begin|end)_of_box\|>"
+    r"|<grok:render\b[^<>]*>(?:(?!</grok:render>)[\s\S]){0,400}</grok:render>|\ue200[^\ue200\ue201]{0,300}\ue201"
+    r"|【\d{1,3}(?::\d{1,3})?†[^】\n]{0,80}】"
+)
 #: What our prompt escapes, or a server does.
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|#x27|#39);")
 _CHARACTERS = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#x27;": "'", "&#39;": "'"}
@@ -129,7 +151,7 @@ def markers_of(text: str) -> list[Marker]:
     for match in _MARKER.finditer(text):
         kind, is_thought = match.lastgroup or "", False
         if kind == "fence":
-            language = match["language"].lower()
+            language = re.sub("[_-]", "", match["language"].lower())
             is_thought = within == "fence" or (not within and language in TAGS)
             depth = depth + (1 if language else -1) if within == "fence" else 1
             if within == "fence" and depth:  # code within thoughts
@@ -147,9 +169,11 @@ def markers_of(text: str) -> list[Marker]:
 
 def visible_part(text: str) -> tuple[str, bool]:
     """The text without its thoughts, and whether it ends in the middle of one."""
-    bare = _BARE_THOUGHTS.match(text)
-    if bare:
-        text = text[bare.end() :]
+    for thoughts in (_BARE_THOUGHTS, headed_thoughts.THOUGHTS):
+        if found := thoughts.match(text):
+            text = text[found.end() :]
+    if framed := headed_thoughts.FRAMED.match(text):
+        text = framed["inner"].strip()
     markers = markers_of(text)
     if not markers:
         return text, False
@@ -213,8 +237,8 @@ def _unwrapped(text: str) -> str:
 def _words_in(value: Any) -> str:
     if isinstance(value, str):
         return value.strip()
-    if isinstance(value, list) and value and all(isinstance(part, Mapping) and part.get("type") == "text" for part in value):
-        return "".join(part["text"] for part in value if isinstance(part.get("text"), str)).strip()
+    if isinstance(value, list) and value and all(isinstance(part, Mapping) and part.get("type") for part in value):
+        return "".join(part["text"] for part in value if part["type"] == "text" and isinstance(part.get("text"), str)).strip()
     if not isinstance(value, Mapping):
         return ""
     return next((words.strip() for name in _ANSWERS if isinstance(words := value.get(name), str) and words.strip()), "")

@@ -34,19 +34,19 @@ _DEPTH, _PLACES = 6, 5
 #: A name with what servers put around it: functions.hand_over:0, hand_over<|channel|>commentary.
 _BARE = re.compile(r"\s*(?:\w+[./])*(\w+)")
 
-#: How a call begins. <tool_call> (Hermes, Qwen, GLM), <minimax:tool_call>, <longcat_tool_call>, <TOOLCALL> (Nemotron),
-#: <function_calls> (Claude, OLMo; DeepSeek with its own bars), <|tool_calls_section_begin|> (Kimi), <|tool_call> (Gemma, Phi,
-#: Granite), <|python_tag|> (Llama), <|action_start|> (InternLM), <|START_ACTION|> (Cohere), <|tools_prefix|> (Apertus),
-#: [TOOL_CALLS] (Mistral), ```tool_code (Gemini).
+#: How a call begins. <tool_call> (Hermes, Qwen, GLM), <tool_call:opensource> (Hunyuan), <minimax:tool_call>, <longcat_tool_call>,
+#: <TOOLCALL> (Nemotron), <function_calls> (Claude, OLMo; DeepSeek with its own bars), <|tool_calls_section_begin|> (Kimi),
+#: <|tool_call> (Gemma, Phi, Granite), <|python_tag|> (Llama), <|action_start|> (InternLM), <|START_ACTION|> (Cohere),
+#: <|tools_prefix|> (Apertus), [TOOL_CALLS] (Mistral), ```tool_code (Gemini).
 MARK = re.compile(
-    r"<(?:[a-z]+:|[a-z]+_|｜DSML｜)?(?:tool_?calls?|function_calls?|tool_use)>|<function=|<(?:[a-z]+:|｜DSML｜)?invoke\s+name="
+    r"<(?:[a-z]+:|[a-z]+_|｜DSML｜)?(?:tool_?calls?|function_calls?|tool_use)(?::\w+)?>|<function=|<(?:[a-z]+:|｜DSML｜)?invoke\s+name="
     r"|<\|(?:tool_calls?(?:_start|_begin|_section_begin)?|python_(?:tag|start)|action_start|start_action|tools_prefix)\|?>"
     r"|<｜tool[▁_]calls?[▁_]begin｜>|<start_function_call>|\[TOOL_CALLS\]|```tool_(?:code|calls?)\b",
     re.I,
 )
 #: How one ends, as far as that can be told.
 _END = re.compile(
-    r"</(?:[a-z]+:|[a-z]+_|｜DSML｜)?(?:tool_?calls?|function_calls?|function|invoke|tool_use)>|<(?:/\|tool_calls?|\|/tool_calls?)\|>"
+    r"</(?:[a-z]+:|[a-z]+_|｜DSML｜)?(?:tool_?calls?|function_calls?|function|invoke|tool_use)(?::\w+)?>|<(?:/\|tool_calls?|\|/tool_calls?)\|>"
     r"|<\|(?:tool_calls?(?:_section)?_end|python_end|action_end|end_action|tools_suffix)\|>|<tool_call\|>|<end_function_call>"
     r"|<｜tool[▁_]calls?[▁_]end｜>|```(?=\s*\Z)",
     re.I,
@@ -60,7 +60,7 @@ _QUOTES = re.compile(r'<escape>|<\|"\|>|\\{1,4}"|[“”„]')
 #: An argument and its text, in each form: <parameter=reason>, <arg_key>, {"reason": "loop"} or reason="loop", <reason>.
 _MEMBERS = (
     re.compile(r"<[^<>\s]{0,20}parameter(?:=|\s+name=)[\"']?(\w{1,40})[\"']?[^<>]*>([^<>]*)</"),
-    re.compile(r"<\w{0,20}arg_key>\s*(\w{1,40})\s*</\w{0,20}arg_key>\s*<\w{0,20}arg_value>([^<>]*)</"),
+    re.compile(r"<\w{0,20}arg_key[:\w]*>\s*(\w{1,40})\s*</\w{0,20}arg_key[:\w]*>\s*<\w{0,20}arg_value[:\w]*>([^<>]*)</"),
     re.compile(r"""(?<!\w)["']?(\w{1,40})["']?\s{0,9}[:=]\s{0,9}(?:"([^"\n]*)"|'([^'\n]*)')"""),
     re.compile(r"<(\w{1,40})>([^<>]*)</\1>"),
 )
@@ -114,6 +114,8 @@ def in_text(text: str, offered: Collection[str]) -> ToolCall | None:
 
 def removed(text: str, names: Collection[str] = ()) -> str:
     """The text without calls in marks, or of tools with these names: what nobody can call is not for the customer either."""
+    if text[:1] == "{" and _is_call_alone(_loaded(text)):
+        return ""
     if begins_at := MARK.search(text):
         ends = [found.end() for found in _END.finditer(text, begins_at.end())]
         text = f"{text[: begins_at.start()]}{text[ends[-1] :] if ends else ''}".strip()
@@ -123,6 +125,12 @@ def removed(text: str, names: Collection[str] = ()) -> str:
             break
         text = f"{text[:start]}{text[_end_of(text, start, names) :]}".strip()
     return text
+
+
+def _is_call_alone(value: Any) -> bool:
+    """Whether JSON is nothing but a call, of whatever tool."""
+    is_named = isinstance(value, dict) and isinstance(value.get("name"), str) and value["name"].isidentifier()
+    return is_named and set(value) <= {"name", "type", "id", "arguments"} and isinstance(value.get("arguments"), dict)
 
 
 def _end_of(text: str, start: int, names: Collection[str]) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from shared.ai import calls, named_calls, roles
-from shared.ai.answer_text import MARKUP, PREFIXES, TAGS, THOUGHT_HEADS, TRIGGERS, markers_of, visible_part
+from shared.ai import calls, headed_thoughts, named_calls, roles
+from shared.ai.answer_text import MARKUP, PIPED, PREFIXES, TAGS, TRIGGERS, markers_of, visible_part
 from shared.ai.calls import MARK as CALL
 from shared.ai.tools import TOOLS
 
@@ -13,16 +13,17 @@ from shared.ai.tools import TOOLS
 _MAX_MARKER = 100
 #: What may yet become a marker, at the end of a text: a channel's name waits for what follows it.
 _TAIL = re.compile(
-    r"(?:<\|(?:start|channel)\|?>[^<>]{0,40}){0,2}(?P<begun>[<\[◁][^<>\[\]◁▷&`]{0,100}"
+    r"(?:<\|(?:start|channel|constrain)\|?>[^<>]{0,40}){0,3}(?P<begun>[<\[◁][^<>\[\]◁▷&`]{0,100}"
     r"|&(?:l?|lt|lt;[^<>&;`]{0,100}(?:&g?t?)?)|\\(?:u0{0,2}|u003c?|u003c[^<>\\`]{0,100}(?:\\(?:u0{0,2}|u003)?)?)?"
     r"|^[ \t]*`{1,3}[ \t]*[\w-]{0,40}[ \t]*)?\Z",
     re.M,
 )
-_BEGUN_TAG = re.compile(r"</?([a-z:_]*)(\s.*)?", re.S)
+_BEGUN_TAG = re.compile(r"</?([\w:-]*)(\s.*)?", re.S)
+#: As they are compared: without lines between their words.
+_THOUGHTS = (*sorted(TAGS), *(prefix.rstrip("_") for prefix in PREFIXES))
 _TAG_NAMES = (
-    *TAGS,
-    *(f"{prefix}{tag}" for prefix in PREFIXES for tag in TAGS),
-    *("answer", "response", "reply", "output", "final", "final_answer", "details", "knowledge", "item"),
+    *("answer", "response", "reply", "output", "final", "final_answer", "final_response", "assistant_response"),
+    *("details", "knowledge", "item", "grok:render"),
     *(
         f"{prefix}{name}"
         for prefix in ("", "seed:", "minimax:", "longcat_")
@@ -31,13 +32,12 @@ _TAG_NAMES = (
     *("function_calls", "toolcall", "tool_use", "start_function_call", *TOOLS, *named_calls.TAGS),
 )
 _PIPED = (
-    "begin_of_thought end_of_thought begin_of_reasoning end_of_reasoning reasoning /reasoning start_thinking end_thinking "
-    "thinking /thinking think /think content inner_prefix inner_suffix channel message start end return call "
+    "content inner_prefix inner_suffix channel message start end return call constrain begin_of_box end_of_box "
     "start_response end_response begin_of_solution end_of_solution im_end tool_call tool_calls tool_call_start tool_call_begin "
     "tool_calls_section_begin python_tag python_start action_start start_action tools_prefix"
 )
 _OTHERS = (
-    *("[think]", "[/think]", "[thinking]", "[/thinking]", "[reasoning]", "[/reasoning]"),
+    *(f"[{mark}{word}]" for word in PIPED for mark in ("", "/")),
     *("◁think▷", "◁/think▷", "<unused94>", "<unused95>", "<channel|>", "<|channel>", "<|tool_call>"),
 )
 _OF_CALLS = (
@@ -47,15 +47,30 @@ _OF_CALLS = (
     "<｜tool_calls_begin｜>",
     "<｜dsml｜function_calls>",
 )
-_LITERALS = (*_OTHERS, *_OF_CALLS, *roles.ENDS, *roles.MARKS, *(f"<|{name}|>" for name in _PIPED.split()))
-#: What an item of knowledge begins with (prompt.py), up to the end of its title; and markup behind which spaces go as well.
-_BEGUN_ITEM = re.compile(r"<item number=[^<>]{0,3500}\Z")
+_OF_THOUGHTS = (
+    f"{before}{word}{behind}"
+    for side in ("begin", "start", "end")
+    for before in ("", "/", side, f"{side}_", f"{side}of", f"{side}_of_")
+    for word in PIPED
+    for behind in ("", "_start", "_begin", "_end")
+)
+_LITERALS = (*_OTHERS, *_OF_CALLS, *roles.ENDS, *roles.MARKS, *(f"<|{name}|>" for name in (*_PIPED.split(), *_OF_THOUGHTS)))
+#: Characters of what is held back as a whole.
+_LONGEST_PART = 3_600
+#: What an item of knowledge begins with (prompt.py), up to the end of its title; a fold, up to the end of its summary; a server's
+#: marks of what it has searched for. And markup behind which spaces go as well.
+_BEGUN_SUMMARY = rf"(?:{'|'.join('summary'[:length] for length in range(8))})(?:\s[^<>]{{0,80}})?"
+_BEGUN_PART = re.compile(
+    r"<item number=[^<>]{0,3500}\Z"
+    rf"|<details(?:\s[^<>]{{0,300}})?>\s*(?:<(?:{_BEGUN_SUMMARY}|summary\b[^<>]*>(?:(?!</summary\s*>)[\s\S]){{0,120}}))?\Z"
+    r"|<grok:render\b(?:(?!</grok:render>)[\s\S]){0,500}\Z|\ue200[^\ue201]{0,300}\Z|【[\d:]{0,8}(?:†[^】\n]{0,80})?\Z"
+)
 _MARKUP_LAST = re.compile(rf"(?:{MARKUP.pattern})\Z")
 #: How a text begins that may be no text: a call of a tool that is written as one, or thoughts without markers.
 _MAY_BE_CALL = ("{", "```", "[{")
 _BARE_BEGINNINGS = (
     *("analysis", "assistantanalysis", "assistantcommentary", "Here is my thought process:", "Here's my thought process:"),
-    *(*TOOLS, *THOUGHT_HEADS),
+    *TOOLS,
     *(f"{mark}Thinking{dots}" for mark in ("", "*", "_") for dots in ("...", "…")),
 )
 #: A text of up to so many characters is read again at each piece that may have a marker; a longer one when it has grown by this
@@ -129,11 +144,11 @@ class VisibleText:
         if begins is not None:  # what is shown already stays
             visible, self._is_held = visible[: max(begins, len(self._shown))], True
         self._is_hidden = is_thinking or is_no_text or is_over or call is not None
-        if is_no_text or visible.startswith(_BARE_BEGINNINGS):
+        if is_no_text or visible.startswith(_BARE_BEGINNINGS) or headed_thoughts.has_begun(visible):
             return ""
         is_decided = is_thinking or call is not None
         may_be = may_begin_turn or any(start.startswith(visible) for start in (*_MAY_BE_CALL, *_BARE_BEGINNINGS))
-        return "" if may_be and not is_decided else visible
+        return "" if (may_be or headed_thoughts.may_begin(visible)) and not is_decided else visible
 
     def _own_turn(self, text: str, *, is_ended: bool) -> tuple[str, bool]:
         """The text without what ends the model's turn, or may end it, and without markup; and whether the turn has ended."""
@@ -151,8 +166,8 @@ class VisibleText:
 
 def _settled(text: str) -> int:
     """Where the end of a text begins that may yet become a marker."""
-    if item := _BEGUN_ITEM.search(text):
-        return item.start()
+    if part := _BEGUN_PART.search(text, max(0, len(text) - _LONGEST_PART)):
+        return part.start()
     tail = _TAIL.search(text, max(0, len(text) - 2 * _MAX_MARKER))
     assert tail is not None, "it matches an empty end"
     begun = tail["begun"]
@@ -162,13 +177,27 @@ def _settled(text: str) -> int:
 
 def _may_become_marker(begun: str) -> bool:
     if (fence := begun.lstrip())[:1] == "`":
-        language = fence.lstrip("`").strip().lower()
+        language = _plain(fence.lstrip("`").strip().lower())
         return not language or any(name.startswith(language) for name in TAGS)
     begun = begun.lower().replace("&lt;", "<", 1).replace("\\u003c", "<", 1)
     begun = re.sub(r"\A<\s*(/?)\s*", r"<\1", re.split(r"[&\\]", begun)[0] if begun[0] == "<" else begun)
-    if begun[0] in "&\\" or any(literal.startswith(begun) for literal in _LITERALS):
+    barred = begun.replace("｜", "|").replace("▁", "_")
+    if begun[0] in "&\\" or any(literal.startswith((begun, barred)) for literal in _LITERALS):
         return True
     tag = _BEGUN_TAG.fullmatch(begun)
     if tag is None:
         return False
-    return tag[1] in _TAG_NAMES if tag[2] else any(name.startswith(tag[1]) for name in _TAG_NAMES)
+    name, is_suffixed, _ = tag[1].rpartition(":")
+    if is_suffixed and (_plain(name) in TAGS or name in _TAG_NAMES):  # <think:opensource>
+        return True
+    thoughts = _plain(re.sub(rf"\A(?:{'|'.join(PREFIXES)})", "", tag[1]))
+    if tag[2]:
+        return tag[1] in _TAG_NAMES or thoughts in TAGS
+    return any(name.startswith(tag[1]) for name in _TAG_NAMES) or any(
+        name.startswith((_plain(tag[1]), thoughts)) for name in _THOUGHTS
+    )
+
+
+def _plain(name: str) -> str:
+    """A name without the lines between its words."""
+    return re.sub("[_-]", "", name)

@@ -106,7 +106,8 @@ ABOUT_THE_PROVIDER = re.compile(
     r"|not a valid model|(account|organi[sz]ation)\b.{0,40}(suspended|restricted|disabled|deactivated)"
     r"|budget has been exceeded|location is not supported|unable to access|failed to load|throughput isn.t supported"
     r"|does not work with the specified model|no such model|no models? (is |are )?loaded|model identifier is invalid"
-    r"|not a chat model|only supported in v1/|\bapi[ _-]versions?\b|unknown[ _]model|模型不存在|on-demand throughput|configure ai gateway"
+    r"|not a chat model|only supported in v1/|\bapi[ _-]versions?\b|unknown[ _]model|模型不存在|on-demand throughput"
+    r"|configure ai gateway"
     r"|authorization header|llm provider not provided|unexpected endpoint|method not allowed|405 not allowed",
     re.I | re.S,
 )

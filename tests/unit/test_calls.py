@@ -22,6 +22,8 @@ IN_TEXT = {
     "Hermes": 'Wait. <tool_call>\n{"name": "hand_over", "arguments": {"reason": "loop"}}\n</tool_call>',
     "GLM": "<tool_call>hand_over\n<arg_key>reason</arg_key>\n<arg_value>loop</arg_value>\n</tool_call>",
     "Hunyuan": '<tool_call>hand_over\n```json\n{"reason": "loop"}\n```\n</tool_call>',
+    "Hunyuan 3": "<tool_calls:opensource>\n<tool_call:opensource>hand_over<tool_sep:opensource>\n<arg_key:opensource>reason"
+    "</arg_key:opensource>\n<arg_value:opensource>loop</arg_value:opensource>\n</tool_call:opensource>\n</tool_calls:opensource>",
     "LongCat": "<longcat_tool_call>hand_over\n<longcat_arg_key>reason</longcat_arg_key>\n<longcat_arg_value>loop</longcat_arg_value>",
     "DeepSeek V3": '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>hand_over\n```json\n{"reason": "loop"}\n```',
     "DeepSeek V3.1": '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>hand_over<｜tool▁sep｜>{"reason": "loop"}<｜tool▁call▁end｜>',
@@ -207,6 +209,21 @@ def test_a_call_that_nobody_can_make_is_not_for_the_customer(call: str, names: l
     assert (answer.text, answer.tool) == ("We ship in two days.", None)
     with pytest.raises(NoText):
         parsed({"content": call}, names)
+
+
+@pytest.mark.parametrize(
+    "call", ['{"name": "get_order", "arguments": {"id": 5}}', '{"type": "function", "name": "x", "arguments": {}}']
+)
+def test_a_call_of_a_tool_that_a_model_made_up_is_not_for_the_customer(call: str) -> None:
+    with pytest.raises(NoText):
+        parsed({"content": call})
+
+
+@pytest.mark.parametrize(
+    "text", ['{"name": "Ana B", "arguments": {}}', '{"name": "Ana", "price": 5}', '{"name": "a"} {"name": "b"}']
+)
+def test_what_is_written_as_a_call_and_is_none_is_said(text: str) -> None:
+    assert parsed({"content": text}).text == text
 
 
 def test_words_behind_such_a_call_stay() -> None:

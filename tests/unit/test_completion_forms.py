@@ -90,7 +90,8 @@ def test_what_only_looks_so_stays(text: str) -> None:
     [
         *((text, "Hi") for text in (
             '{"answer": "Hi"}', '```json\n{"response": "Hi"}\n```', '{"role": "assistant", "content": "Hi"}', '"Hi"',
-            '[{"type": "text", "text": "Hi"}]', "```markdown\nHi\n```",
+            '[{"type": "text", "text": "Hi"}]', '[{"type": "thinking", "thinking": "no"}, {"type": "text", "text": "Hi"}]',
+            "```markdown\nHi\n```",
             '{"reply": "Hi", "sources": [1]}',
             '<item number="1" title="A &quot;b&quot;">Hi</item>', "<knowledge>\nHi\n</knowledge>",
         )),

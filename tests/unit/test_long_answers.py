@@ -8,7 +8,7 @@ import time
 import pytest
 
 from shared.ai import completion
-from shared.ai.failures import ProviderError
+from shared.ai.failures import NotAnswered
 from shared.ai.visible_text import VisibleText
 
 NAMES = ("hand_over", "search_knowledge")
@@ -21,10 +21,32 @@ TEXTS = {
     "ends of turns": "hand_over {}\n{{",
     "thoughts without words": "Thinking...\n{}",
     "thoughts that are named": "<details {}\nhand_over",
+    "thoughts under a head": "Thought: {}\nx",
+    "a heading": "### Thinking\n{}",
+    "a quote of thoughts": "> Thinking:\n{}",
+    "lines of thoughts": "Reasoning:\n{}\n```",
+    "a fold": "<details><summary>{}",
+    "a fold of thoughts": "<details><summary>Thinking{}",
+    "a plan": "<plan>{}",
     "a fence": "```{}a b\nhand_over",
     "colons": "hand_over{}(x",
 }
-PIECES = (" ", "\n", "*", "`", "<|im_end|>", "type=reasoning ")
+PIECES = (
+    " ",
+    "\n",
+    "*",
+    "`",
+    "<|im_end|>",
+    "type=reasoning ",
+    "> ",
+    "_x\n",
+    "<b> ",
+    "\n**",
+    "<plan>",
+    "<answer>",
+    "<grok:render>",
+    "\n# Answer",
+)
 
 
 @pytest.mark.parametrize("shape", TEXTS.values(), ids=TEXTS)
@@ -34,7 +56,7 @@ def test_an_answer_of_repetitions_is_read_in_no_time(shape: str) -> None:
         answer = {"choices": [{"message": {"content": shape.format(piece * (LENGTH // len(piece)))}, "finish_reason": "stop"}]}
         try:
             completion.parse(answer, "m", [], NAMES, "Emma")
-        except ProviderError:
+        except NotAnswered:
             pass  # nothing of it is an answer
     assert time.process_time() - begun < 20, "quadratic: minutes"
 

@@ -643,6 +643,24 @@ def test_an_answer_that_the_provider_broke_off_is_asked_for_again(reason: str) -
         ("**Thinking:** no\n\n**Answer:** Hi", "Hi"),
         ("Gedanken: no\n\nAntwort: Hi", "Hi"),
         ("<analysis>no</analysis>\n<final>Hi</final>", "Hi"),
+        *(
+            (f"{thought}: no\n\n{answer}: Hi", "Hi")
+            for thought, answer in (
+                ("Thinking", "Reply"),
+                ("Chain of thought", "Answer"),
+                ("Denkprozess", "Antwort"),
+                ("Raisonnement", "Réponse"),
+                ("Pensamiento", "Respuesta"),
+                ("Raciocínio", "Resposta"),
+                ("Ragionamento", "Risposta"),
+                ("Рассуждение", "Ответ"),
+                ("推理", "最终答案"),
+                ("思考", "回答"),
+                ("생각", "답변"),
+            )
+        ),
+        ("<plan>no</plan><think>no</think>Hi", "Hi"),
+        ("<think>no</think>\n<answer>\nHi\n</answer>", "Hi"),
         ("Thoughts on it: Hi", "Thoughts on it: Hi"),
         ("Thinking... of a gift? Hi", "Thinking... of a gift? Hi"),
         ("Here is my thought: Hi", "Here is my thought: Hi"),

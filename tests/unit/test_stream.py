@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.ai import answer_text, calls, completion, named_calls, refusals, roles, visible_text
+from shared.ai import answer_text, calls, completion, headed_thoughts, named_calls, refusals, roles, visible_text
 from shared.ai.calls import MARK as CALL
 from shared.ai.stream import AnswerStream
 from shared.ai.tools import TOOLS
@@ -324,9 +324,9 @@ def test_a_price_is_not_taken_back() -> None:
 def test_any_text_is_put_together_and_shown(text: str, size: int) -> None:
     stream, seen = read(wire(*(chunk(one) for one in text), chunk(finish="stop")), size)
     assert answer_of(stream)[0] == text
-    may_be_thought = any(
-        word.startswith(text.strip()) for word in visible_text._BARE_BEGINNINGS
-    )  # as yet: the saved reply has it
+    # as yet: the saved reply has it
+    may_be_thought = any(word.startswith(text.strip()) for word in visible_text._BARE_BEGINNINGS)
+    may_be_thought |= headed_thoughts.may_begin(text) or headed_thoughts.has_begun(text) or roles.may_begin(text.lstrip())
     may_be_call = named_calls.begins(text, TOOLS) is not None
     if not may_be_thought and not may_be_call and not any(character in text for character in f"{{{answer_text.TRIGGERS}"):
         assert "".join(seen) == text.lstrip()
@@ -568,6 +568,50 @@ SHOWN = [
     ("[reasoning]secret[/reasoning]Hello [reason]", "Hello [reason]"),
     ("<cot>secret</cot>Hello", "Hello"),
     ("<analysis>secret</analysis><final>Hello</final>", "Hello"),
+    # Folds and heads of gateways, and tags of models
+    ("<details>\n<summary>Thinking</summary>\nsecret\n</details>\n\nHello", "Hello"),
+    ("<details open><summary><b>\U0001f9e0 Thought</b> for 3 seconds</summary>secret</details>Hello", "Hello"),
+    ("<details><summary>Thinking (12.3s)</summary>secret", ""),
+    ('<details class="thinking-block"><summary>More</summary>secret</details>\nHello', "Hello"),
+    (
+        "Hello<details><summary>Reasoning behind our prices</summary>It is tea</details>you",
+        "Hello<details><summary>Reasoning behind our prices</summary>It is tea</details>you",
+    ),
+    (
+        "<details><summary>What do you think of gifts?</summary>Good</details>",
+        "<details><summary>What do you think of gifts?</summary>Good</details>",
+    ),
+    ("Use <details> and <summary> for it", "Use <details> and <summary> for it"),
+    ("### Thinking\nsecret\n\n### Answer\nHello", "Hello"),
+    ("**Thinking process:**\n1. secret\n\n**Final Answer:**\nHello", "Hello"),
+    ("**Thinking**\nsecret\n\n**Response**\nHello", "Hello"),
+    ("\u601d\u8003\u8fc7\u7a0b\uff1asecret\n\n\u56de\u7b54\uff1aHello", "Hello"),
+    ("\u3010\u601d\u8003\u3011secret\n\u3010\u56de\u7b54\u3011Hello", "Hello"),
+    ("thought: secret\nanswer: Hello", "Hello"),
+    ("> **Thinking:**\n> secret\n> secret\n\nHello", "Hello"),
+    ("> Reasoning\n> secret\n\nHello", "Hello"),
+    ("Reasoning:\n_secret_\n_secret_\n\nHello", "Hello"),
+    ("\U0001f4ad **Reasoning:**\n```\nsecret\n```\n\nHello", "Hello"),
+    ("<plan>secret</plan>\nHello", "Hello"),
+    ("<internal>secret</internal><rationale>secret</rationale>Hello", "Hello"),
+    ("Your <plan> is <internal>", "Your <plan> is <internal>"),
+    ("Plan: Hello", "Plan: Hello"),
+    ("## Plan\nHello", "## Plan\nHello"),
+    ("**Think** of it: Hello", "**Think** of it: Hello"),
+    ("Thinking of you", "Thinking of you"),
+    ("Response: 2 hours", "Response: 2 hours"),
+    ("> As you wrote:\nHello", "> As you wrote:\nHello"),
+    ("<think:opensource>secret</think:opensource>Hello", "Hello"),
+    ("<thought-process>secret</thought-process><ThinkingProcess>secret</ThinkingProcess>Hello", "Hello"),
+    ("<internal_reasoning>secret</internal_reasoning><self-reflection>secret</self-reflection>Hello", "Hello"),
+    ("<reasoning_steps>secret</reasoning_steps><ant:thinking>secret</ant:thinking>Hello", "Hello"),
+    ("<|begin_of_thinking|>secret<|end_of_thinking|><|thought|>secret<|/thought|>Hello", "Hello"),
+    (
+        "<|think_start|>secret<|think_end|><\uff5cbegin\u2581of\u2581thinking\uff5c>secret<\uff5cend\u2581of\u2581thinking\uff5c>Hello",
+        "Hello",
+    ),
+    ("[THOUGHTS]secret[/THOUGHTS]Hello", "Hello"),
+    ("<|channel|>final <|constrain|>json<|message|>Hello", "Hello"),
     ("And so it is", "And so it is"),
     ("as it is", "as it is"),
     ("```json\n{}```", ""),
@@ -621,6 +665,21 @@ def test_nothing_of_a_thought_is_shown_and_all_else_is(text: str, visible: str) 
 
 
 @pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("<|begin_of_box|>Hello<|end_of_box|> you", "Hello you"),
+        ('Hello<grok:render card_id="1"><argument name="citation_id">0</argument></grok:render> you', "Hello you"),
+        ("Hello\ue200cite\ue202turn0search0\ue201 you\u30104:0\u2020source\u3011, \u30101\u2020L1-L3\u3011.", "Hello you, ."),
+        ("\u3010Tea\u3011 is \u30105\u3011 \u2020", "\u3010Tea\u3011 is \u30105\u3011 \u2020"),
+    ],
+)
+def test_the_marks_of_a_servers_own_search_are_never_shown(text: str, visible: str) -> None:
+    assert answer_text.words_of(text) == visible
+    for size in range(1, len(text)):
+        assert _in_pieces(text, size).rstrip() == visible
+
+
+@pytest.mark.parametrize(
     "begins",
     [
         "Final Answer: ",
@@ -635,6 +694,23 @@ def test_nothing_of_a_thought_is_shown_and_all_else_is(text: str, visible: str) 
 def test_a_role_before_an_answer_is_not_shown(begins: str) -> None:
     filtered = VisibleText()
     assert "".join(filtered.feed(character)[0] for character in f"{begins}As I said: Hello") == "As I said: Hello"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<answer>\nHi\n</answer>", "Hi"), ("<response>Hi</response>", "Hi"), ("<final_answer>Hi</final_answer>", "Hi"),
+        ("The <output> is Hi", "The <output> is Hi"), ("<output> is a tag", "<output> is a tag"),
+        ("### Reasoning\nHi\n\n### Summary\nHi", "### Reasoning\nHi\n\n### Summary\nHi"),
+        ("**Reasoning**\nHi", "**Reasoning**\nHi"), ("<plan>Hi</plan>", "<plan>Hi</plan>"),
+        ("Thinking: Hi\n\nThe answer: Hi", "Thinking: Hi\n\nThe answer: Hi"),
+        ("Reasoning:\n- Hi", "Reasoning:\n- Hi"), ("> Hi\n\nHi", "> Hi\n\nHi"),
+    ],
+)  # fmt: skip
+def test_a_page_sees_nothing_that_the_saved_reply_takes_back(text: str, said: str) -> None:
+    assert answer_text.words_of(answer_text.cleaned(text)) == said
+    for size in range(1, len(text) + 1):
+        assert said.startswith(_in_pieces(text, size))
 
 
 PIECES = [
