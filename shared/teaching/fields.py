@@ -24,7 +24,7 @@ _MESSAGES: dict[str, Any] = {"required": "must be given", "null": "must not be n
 def text(maximum: int, **options: Any) -> fields.String:
     """A text that says something, of at most `maximum` characters."""
     checks: list[Any] = [not_blank, validate.Length(max=maximum, error=f"must have at most {maximum:,} characters")]
-    described = {"minLength": 1, "maxLength": maximum, "pattern": NOT_BLANK, **options.pop("metadata", {})}
+    described = {"maxLength": maximum, **options.pop("metadata", {})}
     return fields.String(
         validate=checks, metadata=described, error_messages={**_MESSAGES, "invalid": "must be a text"}, **options
     )

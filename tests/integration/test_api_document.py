@@ -65,6 +65,32 @@ def test_what_is_taken_fits_the_document(
     assert answer.status_code < 300, answer.text
 
 
+#: The same, and bodies that are refused.
+_REFUSED: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/conversations/{conversation_id}/messages", {"content": "Which?", "choices": [{"title": ""}]}),
+    ("POST", "/conversations/{conversation_id}/messages", {"content": "Which?", "choices": [{"title": "a", "id": " "}]}),
+    ("POST", "/conversations/{conversation_id}/messages", {"content": "Which?", "choices": [{"title": "a", "description": ""}]}),
+    ("POST", "/conversations/{conversation_id}/messages", {"template": {"name": "", "language": "de"}}),
+    ("POST", "/conversations/{conversation_id}/messages", {"template": {"name": "order", "language": ""}}),
+    ("POST", "/quick-replies", {"shortcut": "hi", "content": ""}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), _REFUSED)
+def test_a_blank_that_is_refused_does_not_fit_the_document(
+    mine: Business, document: dict[str, Any], method: str, path: str, body: dict[str, Any]
+) -> None:
+    content = document["paths"][f"{API}{path}"][method.lower()]["requestBody"]["content"]["application/json"]
+    assert not jsonschema_rs.validator_for({**document, **content["schema"]}).is_valid(body)
+    assert mine(method, path.format(**ids_of(mine)), body).status_code == 422
+
+
+def test_each_operation_with_a_body_says_that_it_may_come_too_slowly(document: dict[str, Any]) -> None:
+    operations = [one for path in document["paths"].values() for one in path.values() if "requestBody" in one]
+    assert operations
+    assert [one["operationId"] for one in operations if "408" not in one["responses"]] == []
+
+
 def test_an_answer_with_any_time_zone_fits_the_document(mine: Business, document: dict[str, Any]) -> None:
     answer = mine("PATCH", f"/chatbots/{ids_of(mine)['chatbot_id']}", {"time_zone": "America/New_York"})
     stored = {**document, "$ref": "#/components/schemas/StoredChatbot"}

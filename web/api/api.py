@@ -29,7 +29,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 MAX_TEXT_BODY = 384 * 1024
 #: What every route may answer, and every route that reads a body.
 _PROBLEMS = (400, 401, 404, 429, 503)
-_BODY_PROBLEMS = (413, 415, 422)
+_BODY_PROBLEMS = (408, 413, 415, 422)
 #: Unknown parameters that are named, and characters of each.
 _NAMED, _QUOTED = 5, 40
 

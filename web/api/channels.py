@@ -10,7 +10,6 @@ from marshmallow import fields, validate
 from shared import db
 from shared.channels import accounts, health
 from shared.payloads import not_blank
-from shared.teaching.fields import NOT_BLANK
 from web.api.api import api, customer_id, existing
 from web.api.schemas import stored_id, stored_time
 from web.audited import audited
@@ -55,7 +54,7 @@ class CredentialsSchema(BodySchema):
         required=True,
         validate=[not_blank, validate.Length(max=MAX_SECRET)],
         load_only=True,
-        metadata={"minLength": 1, "maxLength": MAX_SECRET, "pattern": NOT_BLANK},
+        metadata={"maxLength": MAX_SECRET},
     )
 
 

@@ -13,6 +13,8 @@ from flask import Flask, Response, jsonify
 from flask_smorest.utils import prepare_response
 
 from shared.config import settings
+from shared.payloads import not_blank
+from shared.teaching.fields import NOT_BLANK
 from web import problems
 from web.api.api import api
 from web.api.schemas import ProblemSchema
@@ -23,6 +25,7 @@ _MEANINGS = {
     401: "The API key is missing or not valid.",
     403: "The API key may not do this: it does not manage (`manages`).",
     404: "There is no such row, or it is not yours.",
+    408: "The body did not arrive in time: within 30 s.",
     409: "Conflict: `detail` says what is in the way, and what to do.",
     413: "The body is too large.",
     415: "The body is not application/json.",
@@ -87,6 +90,11 @@ class Document(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no
         return answer
 
 
+def _of_words(_converter: Any, field: Any, ret: dict[str, Any]) -> dict[str, Any]:
+    """What the document says of a text that must not be blank, besides what it says already."""
+    return {"minLength": 1, "pattern": NOT_BLANK, **ret} if not_blank in field.validators else {}
+
+
 def _sections(document: dict[str, Any]) -> list[dict[str, str]]:
     """The sections in which operations stand, named once for all, as generators and linters ask."""
     operations = (operation for path in document["paths"].values() for operation in path.values() if "tags" in operation)
@@ -118,4 +126,5 @@ def install(app: Flask) -> None:
     """Serves the API and its document."""
     app.config.update(_SETTINGS)
     document: Any = Document(app)
+    document.ma_plugin.converter.add_attribute_function(_of_words)
     document.register_blueprint(api)

@@ -128,6 +128,7 @@ def list_messages(query: dict[str, Any], conversation_id: int) -> dict[str, Any]
 @api.arguments(IdempotencyHeader, location="headers", error_status_code=400)
 @api.response(202, MessageSchema)
 @api.alt_response(409, response="CONFLICT")
+@api.alt_response(408, response=HTTPStatus(408).name)
 @api.alt_response(413, response=HTTPStatus(413).name)  # Python 3.13 has other names for 413 and 422
 @api.alt_response(415, response="UNSUPPORTED_MEDIA_TYPE")
 @api.alt_response(422, response=HTTPStatus(422).name)

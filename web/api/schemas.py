@@ -12,7 +12,7 @@ from shared.payloads import MAX_ROW_ID, not_blank
 from shared.queue_service import STATES
 from shared.queues import Queue
 from shared.teaching.chatbots import MAX_RETURN_MINUTES
-from shared.teaching.fields import NOT_BLANK, row_id, whole
+from shared.teaching.fields import row_id, whole
 from web.parameters import BodySchema, Day, QuerySchema, WholeNumber
 
 #: Rows of a page at most, and where the request does not say.
@@ -132,7 +132,7 @@ class NewMessageSchema(BodySchema):
     content = fields.String(
         required=True,
         validate=not_blank,
-        metadata={"minLength": 1, "maxLength": max(channel.max_content for channel in CHANNELS.values()), "pattern": NOT_BLANK},
+        metadata={"maxLength": max(channel.max_content for channel in CHANNELS.values())},
     )
 
 

@@ -52,6 +52,7 @@ def list_sources(query: dict[str, Any], base_id: int) -> dict[str, Any]:
 )
 @api.response(202, StoredSourceSchema)
 @api.alt_response(409, response="CONFLICT")
+@api.alt_response(408, response=HTTPStatus(408).name)
 @api.alt_response(413, response=HTTPStatus(413).name)  # Python 3.13 has other names for 413 and 422
 @api.alt_response(415, response="UNSUPPORTED_MEDIA_TYPE")
 @api.alt_response(422, response=HTTPStatus(422).name)
