@@ -323,10 +323,28 @@ def test_a_fetch_waits_for_an_account_that_needs_another_token(world: World, rea
     assert len(world.jobs(queue="ai-processing")) == 1
 
 
+BOT = "insert into telegram_bot (chatbot_id, bot_id, username, token, webhook_secret) values (%s, '123', 'b', %s, %s)"
+
+
+@pytest.mark.parametrize(
+    ("words", "state", "error"),
+    [
+        ("wrong file_id or the file is temporarily unavailable", "waiting", "media: Telegram does not have the file ready yet"),
+        ("file is too big", "failed", "media: Telegram gives bots no file of more than 20 MB"),
+        ("invalid file_id", "failed", "Telegram: HTTP 400"),
+    ],
+)
+def test_what_telegram_does_not_give(world: World, words: str, state: str, error: str) -> None:
+    db.rows(BOT, [world.chatbot, encrypt("123:token"), encrypt("s")])
+    refusal = {"ok": False, "error_code": 400, "description": f"Bad Request: {words}"}
+    world.simulator.faults([{"kind": "telegram", "fault": "status", "status": 400, "body": refusal, "times": 1}])
+    [row], _ = fetch(world, {"kind": "voice", "source": {"file_id": "f"}}, channel="telegram", external_user_id="42")
+    assert (row["state"], row["error"].removeprefix("MediaUnavailable: ")) == (state, error)
+
+
 def test_a_file_that_an_account_is_refused_tells_that_it_is_down(world: World) -> None:
     values = [world.chatbot, encrypt("123:token"), encrypt("s")]
-    insert = "insert into telegram_bot (chatbot_id, bot_id, username, token, webhook_secret) values (%s, '123', 'b', %s, %s)"
-    db.rows(insert, values)
+    db.rows(BOT, values)
     world.simulator.faults([{"kind": "telegram", "fault": "status", "status": 401}])
     [row], _ = fetch(world, {"kind": "voice", "source": {"file_id": "f"}}, channel="telegram", external_user_id="42")
     assert row["state"] == "waiting"

@@ -127,6 +127,8 @@ _SAID = (
     _l("%(channel)s takes no files of the type %(kind)s"),
     _l("%(channel)s takes at most %(most)s characters of text with such a file"),
     _l("Telegram names no path of the file"),
+    _l("Telegram does not have the file ready yet"),
+    _l("Telegram gives bots no file of more than 20 MB"),
     _l("the Graph API does not take the number's token (code 190)"),
     _l("the Graph API names no address of the file"),
     _l("the message has no media id"),
