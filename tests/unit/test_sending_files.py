@@ -95,6 +95,24 @@ def test_meta_gets_a_file_with_its_caption(simulator: Simulator, file: OutboundF
 
 
 @pytest.mark.parametrize(
+    ("name", "mime", "uploaded_as"),
+    [
+        ("Preisliste", "application/pdf", "Preisliste.pdf"),
+        ("a.bin", "application/msword", "a.bin.doc"),
+        ("A.PDF", "application/pdf", "A.PDF"),
+        ("a.csv", "text/csv", "a.csv"),
+        ("notes", "text/plain", "notes"),
+    ],
+)
+def test_a_document_is_uploaded_under_a_name_of_its_type_and_keeps_its_own(
+    simulator: Simulator, name: str, mime: str, uploaded_as: str
+) -> None:
+    by_meta(OutboundFile(DOCUMENT, mime, name, BYTES))
+    [uploaded] = simulator.record("graph_upload")
+    assert (uploaded["file"]["name"], sent_file(simulator, "graph")["name"]) == (uploaded_as, name)
+
+
+@pytest.mark.parametrize(
     ("file", "kind", "is_voice", "mime", "name"),
     [
         (NOTE, "audio", True, "audio/ogg; codecs=opus", "audio.ogg"),

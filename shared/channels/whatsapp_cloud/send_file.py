@@ -36,18 +36,17 @@ _ENDINGS = {
 }
 #: The types of documents that an upload may have (code 100 for any other). Other documents are uploaded as texts, and keep their
 #: names: CSV is known to pass so, of ZIP and the like Meta's answer would say.
-DOCUMENTS = frozenset(
-    {
-        "text/plain",
-        "application/pdf",
-        "application/msword",
-        "application/vnd.ms-excel",
-        "application/vnd.ms-powerpoint",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    }
-)
+#: Of the listed ones: the ending, which an upload has as well, whatever the message calls the file.
+DOCUMENTS = {
+    "text/plain": "",
+    "application/pdf": ".pdf",
+    "application/msword": ".doc",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.ms-powerpoint": ".ppt",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+}
 
 
 def send_file(phone_number_id: str, token: str, recipient: str, file: OutboundFile, callback: str, caption: str = "") -> str:
@@ -85,7 +84,9 @@ def _upload(phone_number_id: str, token: str, file: OutboundFile, way: Way) -> s
 
 def _as_document(file: OutboundFile) -> tuple[str, str]:
     """The type and the name of a document's upload."""
-    return file.bare_mime if file.bare_mime in DOCUMENTS else "text/plain", file.filename
+    mime = file.bare_mime if file.bare_mime in DOCUMENTS else "text/plain"
+    is_named_so = file.filename.lower().endswith(DOCUMENTS[mime])
+    return mime, file.filename if is_named_so else file.filename + DOCUMENTS[mime]
 
 
 def _failure(answer: Response) -> Exception:
