@@ -165,13 +165,13 @@ def checked_name(name: str) -> str:
 
 
 def _keep_one(user: User) -> None:
-    """Locks those like this one. Raises Refused if nobody would be left who can log in: whoever is invited may never come."""
+    """Locks those like this one. Raises Refused if it is the last who can log in: whoever is invited may never come."""
     if user.role == "agent":
         return
     whose = User.customer.is_null() if user.customer_id is None else User.customer == user.customer_id
     is_able = User.disabled_at.is_null() & User.password_hash.is_null(False)
     able = db.rows(User.select(User.id).where(whose, User.role == user.role, is_able).for_update())
-    if not [row for row in able if row["id"] != user.id]:
+    if [row["id"] for row in able] == [user.id]:
         if user.role == "operator":
             raise Refused("%(name)s is the last operator who can log in. Invite another one first.", name=user.name)
         raise Refused(

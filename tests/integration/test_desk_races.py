@@ -11,7 +11,7 @@ from flask import Flask
 from shared import db
 from shared.errors import Refused
 from shared.models import AuditEntry
-from shared.people import passwords, users
+from shared.people import links, passwords, users
 from shared.privacy import erasure
 from tests.builders import World
 from tests.integration.desk_pages import PASSWORD, Visitor, knowledge_of, person, webhook
@@ -62,6 +62,14 @@ def test_who_was_only_invited_is_no_other_owner(world: World) -> None:
             change()
     users.set_password(omar.id, "correct horse battery")
     users.disable(olga.id)
+
+
+def test_an_invitation_is_withdrawn_before_anybody_has_come(world: World) -> None:
+    stranger = users.create("olag@example.com", "Olga", "owner", world.customer)  # her address, mistyped
+    token = links.for_user(stranger).rpartition("/")[2]
+    users.disable(stranger.id)
+    assert users.require(stranger.id).disabled_at is not None
+    assert links.find(token) is None
 
 
 def test_who_knew_the_old_password_does_not_undo_the_new_one(app: Flask, world: World) -> None:
