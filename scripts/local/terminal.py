@@ -21,6 +21,8 @@ from shared.errors import Refused, ServiceDown
 
 #: Seconds after which a lost end is tried again: by then Python is out of the hook that lost it.
 _AGAIN = 0.05
+#: The exit code of a program whose reader has gone, as SIGPIPE gives it to others.
+CLOSED = 128 + signal.SIGPIPE
 
 
 def stop_on_signals(program: str) -> None:
@@ -82,13 +84,19 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Non
 def with_database(program: str, arguments: argparse.Namespace, *refusals: type[Exception]) -> int:
     """Runs the command of these arguments on DATABASE_URL or the services that another script runs.
 
-    1, and a line that says why, if it raises Refused or one of `refusals`, or the database does not answer.
+    1, and a line that says why, if it raises Refused or one of `refusals`, or the database does not answer. CLOSED if whoever
+    reads its output, like `head`, has read enough.
     """
     expected: tuple[type[Exception], ...] = (Refused, *refusals)
     if not os.environ.get("DATABASE_URL"):
         use_running_services(program, "DATABASE_URL")
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python, which flushes it once more at its end
+        return CLOSED
     except expected as refusal:
         print(f"{program}: {refusal}", file=sys.stderr)
         return 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from scripts.local.terminal import CLOSED
 
 PROGRAM = """
 import os, signal, subprocess, time
@@ -31,3 +34,19 @@ def test_a_signal_is_not_lost_where_python_ignores_exceptions(root: Path, arriva
     code = f"{PROGRAM}{arrival}time.sleep(60)"
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (1, "it: stopped\n")
+
+
+def test_a_reader_that_has_read_enough_is_no_error(root: Path) -> None:
+    many = "print('a line\\n' * 100_000) or 0"  # more than a pipe holds
+    code = "import argparse, sys; from scripts.local.terminal import with_database as run; "
+    code += f"sys.exit(run('it', argparse.Namespace(run=lambda _: {many})))"
+    environment = {**os.environ, "DATABASE_URL": "postgresql://nobody@localhost/none"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stderr is not None
+        writer.stdout.readline()
+        writer.stdout.close()
+        assert writer.stderr.read() == ""
+    assert writer.returncode == CLOSED
