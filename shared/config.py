@@ -29,6 +29,12 @@ _NAMESPACE = validate.Regexp(r"^[\w-]+\Z", error="Must consist of letters, digit
 _GRAPH_VERSION = validate.Regexp(r"^v\d+\.\d+\Z", error="Must be a version like v25.0.")
 _AMBIGUOUS_SEND = validate.OneOf(("resend", "hold"), error="Must be one of: {choices}.")
 _LOG_LEVEL = validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR"), error="Must be one of: {choices}.")
+#: What is right, where environs says only what is not.
+_WANTED = {
+    "Not a valid integer.": "Must be a whole number.",
+    "Not a valid number.": "Must be a number.",
+    "Not a valid boolean.": "Must be true or false.",
+}
 #: Sizes of the process types. The Procfile reads them, and no module; here each process checks that they are numbers.
 _SIZES = (
     *("WEB_PROCESSES", "INCOMING_PROCESSES", "INCOMING_THREADS", "AI_PROCESSES", "AI_THREADS"),
@@ -171,7 +177,8 @@ def read_settings() -> Settings:
         env.seal()
     except EnvValidationError as problem:
         messages = cast(Mapping[str, list[str]], problem.error_messages)
-        raise ConfigError("\n".join(f"{name}: {' '.join(texts)}" for name, texts in messages.items())) from None
+        wrong = {name: " ".join(_WANTED.get(text, text) for text in texts) for name, texts in messages.items()}
+        raise ConfigError("\n".join(f"{name}: {text}" for name, text in wrong.items())) from None
     return read
 
 
