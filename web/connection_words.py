@@ -90,7 +90,7 @@ PROBLEMS: Mapping[str, LazyString] = {
     ),
     "phone_number_id": _l("Write Meta's ID of the number: digits only, and not the phone number."),
     "waba_id": _l("Write Meta's ID of the account: digits only, or nothing."),
-    "secret": _l("Write the token."),
+    "secret": _l("Write the token as you got it, all of it: letters without accents, digits and signs."),
     "session": _l("A session's name has letters, digits, and the characters _ . - only."),
     "dialect": _l("Choose the kind of gateway."),
 }

@@ -25,6 +25,7 @@ from shared.channels.whatsapp_qr import connect as qr
 from shared.channels.whatsapp_qr.dialects import DIALECTS
 from shared.db.credentials import encrypt
 from shared.errors import InvalidPayload, OutsideFailure, PermanentError
+from shared.http import headers
 from shared.models import TelegramBot, WhatsappCloudAccount, WhatsappQrSession
 
 #: The tables of accounts, one for each channel that has any.
@@ -86,7 +87,7 @@ def own_cloud(chatbot_id: int, phone_number_id: str, token: str, waba_id: str, n
 def _check_number(phone_number_id: str, token: str) -> None:
     is_id = bool(re.fullmatch(r"[0-9]{1,40}", phone_number_id))
     _must(is_id, "phone_number_id", "must be Meta's id of the number, digits only")
-    _must(bool(token), "secret", "must be given")
+    _must_be_sendable(token)
 
 
 # ----------------------------------------------------------------------------------------------------------- QR gateways
@@ -98,6 +99,8 @@ def connect_qr(chatbot_id: int, session: str, dialect: str, key: str) -> tuple[s
     is_name = bool(re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", session))
     _must(is_name, "session", "must have letters, digits, and the characters _ . - only")
     _must(dialect in DIALECTS, "dialect", f"must be one of {', '.join(DIALECTS)}")
+    if key:
+        _must_be_sendable(key)
     secret = secrets.token_urlsafe(24)
     values = {
         "session_name": session,
@@ -167,6 +170,7 @@ def connect_telegram(chatbot_id: int, token: str, site: str, note: Note = _no_no
 
 def replace_token(account: health.ChannelAccount, secret: str, site: str, note: Note = _no_note) -> None:
     """Gives an account a token or key that the provider takes for it; replies that were held leave. Raises as `own_cloud`."""
+    _must_be_sendable(secret)
     row = checks.row_of(account)
     if row is None:  # it was disconnected at this moment
         return
@@ -203,6 +207,10 @@ def _undo(model: type[AccountModel], is_it: peewee.Expression, name: str, note: 
 def _must(is_right: bool, field: str, problem: str) -> None:
     if not is_right:
         raise InvalidPayload("channel", {field: problem})
+
+
+def _must_be_sendable(secret: str) -> None:
+    _must(headers.may_hold(secret), "secret", "must be a token or key in printable ASCII, without blanks at its ends")
 
 
 def _unless_taken(

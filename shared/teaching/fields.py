@@ -11,6 +11,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
+from shared.http import headers
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
 from shared.payloads import MAX_ROW_ID, not_blank
 
@@ -28,6 +29,19 @@ def text(maximum: int, **options: Any) -> fields.String:
     return fields.String(
         validate=checks, metadata=described, error_messages={**_MESSAGES, "invalid": "must be a text"}, **options
     )
+
+
+def secret(maximum: int, **options: Any) -> fields.String:
+    """A token or key, which a header is to hold; blanks around it do not count."""
+    described = {"pattern": rf"^\s*{headers.VALUE.strip('^$')}\s*$", **options.pop("metadata", {})}
+    field = text(maximum, load_only=True, metadata=described, **options)
+    field.validators.append(_may_be_sent)
+    return field
+
+
+def _may_be_sent(given: str) -> None:
+    if given.strip() and not headers.may_hold(given.strip()):  # a blank one is told so by `not_blank`
+        raise ValidationError("must be printable ASCII, without blanks at its ends")
 
 
 def choice(*choices: str, **options: Any) -> fields.String:

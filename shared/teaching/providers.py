@@ -38,7 +38,7 @@ class ChatbotProviderSchema(Schema):
     timeout = fields.decimal(
         1, 300, allow_none=True, load_default=None, metadata={"description": "Seconds for a call; null: AI_TIMEOUT_SECONDS."}
     )
-    api_key = fields.text(MAX_KEY, load_only=True, metadata={"description": "Needed with a base_url that is new here."})
+    api_key = fields.secret(MAX_KEY, metadata={"description": "Needed with a base_url that is new here."})
 
 
 def provider_list(**options: Any) -> marshmallow_fields.List[Any]:

@@ -37,7 +37,7 @@ class TranscriptionSchema(Schema):
         validate=Pattern(r"^[a-z]{2,3}$", error="must be a language's code of two or three letters, such as pt"),
         metadata={"description": "What customers speak, such as pt; null: the model hears it."},
     )
-    api_key = fields.text(MAX_KEY, load_only=True, metadata={"description": "Needed with a base_url that is new here."})
+    api_key = fields.secret(MAX_KEY, metadata={"description": "Needed with a base_url that is new here."})
 
 
 def transcription_field(**options: Any) -> marshmallow_fields.Nested:

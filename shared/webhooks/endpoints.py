@@ -27,7 +27,6 @@ from shared.webhooks.triggers import Trigger
 #: Own headers of an endpoint, and the characters of one.
 MAX_HEADERS, MAX_HEADER = 10, 1000
 HEADER_NAME = r"^[A-Za-z][A-Za-z0-9-]{0,99}$"
-HEADER_VALUE = r"^[!-~]([ -~]*[!-~])?$"
 #: What HTTP itself, or we, say: a receiver must be able to trust it.
 _RESERVED = re.compile(
     r"host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|accept-encoding|user-agent|proxy-.*"

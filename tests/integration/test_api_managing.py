@@ -174,6 +174,7 @@ def test_a_channel_is_connected_by_proof_checked_and_disconnected(
     for wrong, words in (({"phone_number_id": "5550404"}, "nobody with this token"), ({"secret": "EAA-REVOKED"}, "invalidated")):
         assert words in answered(mine("POST", path, {**number, **wrong}), 422)["detail"]
     assert "phone_number_id" in answered(mine("POST", path, {"secret": "x"}), 422)["errors"]
+    assert "secret" in answered(mine("POST", path, {**number, "secret": "EAA…"}), 422)["errors"], "HTTP cannot carry it"
     assert other("POST", path, number).status_code == 404
     assert mine("GET", f"{path}/checks").status_code == 404, "it has none yet"
     made = answered(mine("POST", path, number), 201)

@@ -66,6 +66,7 @@ def test_a_number_is_its_owners_whose_token_meta_shows_it(app: Flask, world: Wor
     for wrong, words in (
         ({"name": "+49 170 1"}, "digits only, and not the phone number"),
         ({"secret": ""}, "Write the token"),
+        ({"secret": "EAA…"}, "Write the token"),
         ({"secret": "EAA-REVOKED"}, "session has been invalidated"),
         ({"name": "5550404"}, "to nobody with this token"),
         ({"waba_id": "123x"}, "digits only, or nothing"),
@@ -92,6 +93,7 @@ def test_a_number_is_its_owners_whose_token_meta_shows_it(app: Flask, world: Wor
     subscribe(world, f"{_SITE}/webhooks/whatsapp/cloud", *FIELDS)
     assert "Everything is right" in owner.get(checks).text
     assert "EAA-own" not in str(db.rows(AuditEntry.select()))
+    assert owner.post(f"{page}/whatsapp_cloud/{bot}/secret", secret="EAA…").status_code == 422
     assert owner.post(f"{page}/whatsapp_cloud/{bot}/secret", secret="EAA-OTHERAPP").status_code == 303
     assert "another Meta app" in owner.get(checks).text
     world.simulator.faults([{"kind": "graph_account", "fault": "status", "status": 503}])

@@ -200,6 +200,7 @@ def test_providers_are_asked_in_their_order_and_keys_are_never_shown(owner: Busi
     for wrong, said in (
         ([{"base_url": "https://evil.example/v1", "model": "m"}], "https://evil.example/v1 needs an api_key"),
         ([{"model": "m", "api_key": "k"}], "an api_key needs a base_url"),
+        ([{"base_url": mistral, "model": "m", "api_key": "sk-…"}], "must be printable ASCII"),
         ([{"base_url": mistral}], "must be given"),
         ([{"base_url": "nonsense", "model": "m"}], "must begin with https://"),
         ([], "must name 1 to 5 providers"),
@@ -230,6 +231,7 @@ def test_voice_notes_have_a_transcriber_whose_key_is_never_shown(owner: Business
     for wrong, said in (
         ({"model": "m", "base_url": "https://evil.example/v1"}, "https://evil.example/v1 needs an api_key"),
         ({"model": "m", "api_key": "k"}, "an api_key needs a base_url"),
+        ({"model": "m", "base_url": groq, "api_key": "sk-…"}, "must be printable ASCII"),
         ({"base_url": groq}, "must be given"),
         ({"model": "m", "language": "Portuguese"}, "two or three letters"),
     ):

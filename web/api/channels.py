@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 
 from shared import db
 from shared.channels import accounts, health
-from shared.payloads import not_blank
+from shared.teaching import fields as given
 from web.api.api import api, customer_id, existing
 from web.api.schemas import stored_id, stored_time
 from web.audited import audited
@@ -50,12 +50,7 @@ class CredentialsSchema(BodySchema):
     """A new token or key of an account. It is stored encrypted, and never shown."""
 
     what = "credentials"
-    secret = fields.String(
-        required=True,
-        validate=[not_blank, validate.Length(max=MAX_SECRET)],
-        load_only=True,
-        metadata={"maxLength": MAX_SECRET},
-    )
+    secret = given.secret(MAX_SECRET, required=True)
 
 
 @api.get("/channels")

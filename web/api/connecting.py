@@ -35,7 +35,7 @@ class NewChannelSchema(BodySchema):
     `whatsapp_qr` is made, and a phone reads its code."""
 
     what = "channel"
-    secret = given.text(MAX_SECRET, load_only=True, metadata={"description": "Meta's access token, or BotFather's."})
+    secret = given.secret(MAX_SECRET, metadata={"description": "Meta's access token, or BotFather's."})
     phone_number_id = given.text(40, metadata={"description": "Meta's id of the number, digits only."})
     waba_id = given.text(40, metadata={"description": "Meta's id of its business account, where the token does not tell."})
     dialect = given.choice(*DIALECTS, metadata={"description": "What the gateway of the session speaks."})

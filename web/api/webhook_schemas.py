@@ -8,6 +8,7 @@ from marshmallow import ValidationError, fields, validate
 
 from shared.channels.registry import CHANNELS
 from shared.config import settings
+from shared.http import headers
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
 from shared.payloads import MAX_ROW_ID, Pattern, strip_invalid
 from shared.setting_types import MAX_REDELIVERIES, MAX_REDELIVERY_DELAY
@@ -78,7 +79,7 @@ class HeaderSchema(BodySchema):
         required=True,
         validate=[
             validate.Length(1, endpoints.MAX_HEADER, error=f"must have 1 to {endpoints.MAX_HEADER} characters"),
-            Pattern(endpoints.HEADER_VALUE, error="must be printable ASCII, without blanks at its ends"),
+            Pattern(headers.VALUE, error="must be printable ASCII, without blanks at its ends"),
         ],
     )
 

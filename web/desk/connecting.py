@@ -89,11 +89,13 @@ def account_checks(channel: str, chatbot_id: int) -> Response:
 def replace_secret(channel: str, chatbot_id: int) -> Response:
     """Takes a new token or key that the provider takes for this account; replies that were held leave."""
     found, secret = own_account(channel, chatbot_id), forms.text(request.form, "secret")
-    if not 0 < len(secret) <= MAX_SECRET:
+    if len(secret) > MAX_SECRET:
         return page(found, problem="secret", status=422)
     try:
         with asking(g.customer.id, channel):
             connecting.replace_token(found, secret, site(), noting(channel, chatbot_id))
+    except InvalidPayload:
+        return page(found, problem="secret", status=422)
     except ProviderRefused as refusal:
         return page(found, problem=refusal.problem, words=refusal.words, status=422)
     except OutsideFailure as failure:
