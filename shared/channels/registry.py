@@ -11,11 +11,12 @@ To add a channel, as Telegram was added:
 5. workers/telegram.py and .sql: the send stage. Its process type: Procfile (a line, and the module in `worker`), app.json,
    compose.yaml. shared/config.py and .env.example: its sizes, its rate limit, its provider's address.
 6. A migration, and schema.sql: a row of `channel`, the table of its accounts; shared/models/channels.py: that table's model.
-7. scripts/commands/connect.py: connects an account. scripts/local/simulator: a module that plays the provider, its line in
-   services.py, rules.py and client.py.
-8. connecting.py, web/connecting.py and web/templates/desk/connect.html: an owner connects one, where the provider proves whose it
+7. scripts/commands/connect.py: connects an account. scripts/local/simulator: a module that plays the provider, its lines in
+   services.py and client.py.
+8. workers/ai.sql: by which account somebody types. shared/privacy/erasure.sql: whose what was rejected is.
+9. connecting.py, web/connecting.py and web/templates/desk/connect.html: an owner connects one, where the provider proves whose it
    is. web/desk/operate/words.py: what people call its queue.
-9. README.md of web, workers, scripts and shared; tests.
+10. README.md of web, workers, scripts and shared; tests.
 
 tests/unit/test_channels.py says what is missing.
 """
