@@ -83,8 +83,9 @@ def test_every_text_has_its_german_and_no_german_is_left_over(root: Path) -> Non
     }
     used = texts(root)
     assert len(used) > 40
-    assert not used - written.keys(), "texts without German: add them to a file of web/translations/de"
-    assert not written.keys() - used, "German of texts that are no longer used"
+    without_german, left_over = used - written.keys(), written.keys() - used
+    assert not without_german, f"add the German to a file of web/translations/de: {sorted(without_german)}"
+    assert not left_over, f"German of texts that are no longer used: {sorted(left_over)}"
 
 
 @pytest.mark.parametrize("script", ["widget.js", "widget-page.js"])
