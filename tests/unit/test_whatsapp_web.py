@@ -332,6 +332,11 @@ def test_who_presses_an_ad_and_writes_nothing_is_answered(item: InboundItem) -> 
     assert data == {"referral": {"source_type": "ad", "source_id": "12", "headline": "Blue chair", "ctwa_clid": "A"}}
 
 
+def test_an_ad_without_a_word_that_the_business_sends_takes_nothing_over() -> None:
+    assert isinstance(evolution_item({}, key={"fromMe": True}, contextInfo=AD), IgnoredItem)
+    assert isinstance(evolution_item({"conversation": "Hello"}, key={"fromMe": True}, contextInfo=AD), InboundMessage)
+
+
 @pytest.mark.parametrize("message", [None, {"senderKeyDistributionMessage": {}}, {"pollUpdateMessage": {}}])
 def test_an_ad_beside_what_is_no_text_is_none(message: Any) -> None:
     assert isinstance(evolution_item(message, contextInfo={"stanzaId": "3AQ"}), IgnoredItem)

@@ -70,16 +70,17 @@ def inbound_item(envelope: Envelope, reading: Reading) -> InboundItem:
         return IgnoredItem(raw=raw)
     if not isinstance(reading, Content):
         return _change(envelope, reading) or IgnoredItem(raw=raw)
-    if envelope.from_me and _is_of_a_poll(reading):
+    if envelope.from_me and _says_nothing_to_the_customer(reading):
         return IgnoredItem(raw=raw)
     if not chat_id or not envelope.external_id:
         return MalformedItem(raw=raw, reason="A message has no " + ("id." if chat_id else "chat."))
     return _message(envelope, reading)
 
 
-def _is_of_a_poll(content: Content) -> bool:
-    """Whether it is a vote, or an answer to an invitation: a colleague's takes no conversation over."""
-    return "vote" in content.data or "answer" in content.data.get("event", {})
+def _says_nothing_to_the_customer(content: Content) -> bool:
+    """Whether it is a vote, an answer to an invitation, an ad without a word: a colleague's takes no conversation over."""
+    is_an_ad_alone = not content.words and content.data.keys() == {"referral"}
+    return is_an_ad_alone or "vote" in content.data or "answer" in content.data.get("event", {})
 
 
 def _change(envelope: Envelope, change: Edit | Revoke | Reaction) -> InboundItem | None:
