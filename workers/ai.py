@@ -105,8 +105,8 @@ def _ask_and_save(job: Job, message_id: int, context: Context) -> None:
     """Has the reply written, and books what that costs, whatever comes of it."""
     meter = Meter(_payer(job, message_id, context), has_budget=context["has_budget"])
     try:
-        rate_limits.admit(job.id, job.queue, job.priority)
-        with metering(meter), _room_for_pictures(job, context):
+        with metering(meter), _room_for_pictures(job, context):  # whoever has to wait for it takes no turn of the limit
+            rate_limits.admit(job.id, job.queue, job.priority)
             written = _write(job, message_id, context, meter)
     except AnswerUnwanted as unwanted:
         log.info("not_answered", extra={"reason": unwanted.reason})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scripts.local.simulator.client import Simulator
-from shared import db
+from shared import config, db
 from shared.ai import transcription
 from shared.ai.failures import NotTranscribed
 from shared.ai.understanding import understand
@@ -299,6 +299,21 @@ def test_large_pictures_are_shown_one_after_the_other(
         assert (job["state"], job["attempts"]) == ("delayed", 0)
         assert simulator.record("ai") == []
     assert "I see red-kettle.png." in reply(world)
+
+
+def test_who_waits_for_room_for_a_picture_takes_nobodys_turn(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATE_LIMIT_AI_PROCESSING", "1/1h")
+    config.reset()
+    db.rows(Chatbot.update(can_see=True))
+    come_in(world, {"kind": "image", "mime": "image/png", "source": {"id": "red-kettle.png"}})
+    world.drain()
+    db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")  # a picture may be the first of an album
+    with in_memory.hold(world.customer, in_memory.MOST_OF_ONE, 0.0):
+        world.drain()
+        assert [world.jobs(queue=queue)[0]["state"] for queue in ("media-fetch", "ai-processing")] == ["completed", "delayed"]
+    assert "I see red-kettle.png." in reply(world), "the one turn that there is was left for it"
 
 
 def test_an_old_picture_does_not_wait_half_its_age_for_room() -> None:
