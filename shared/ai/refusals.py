@@ -206,6 +206,8 @@ def _error_in(said: Any) -> Any:
 def error_of(holder: Mapping[str, Any]) -> Any:
     """Its error; None of one that says nothing: some have an empty one in each answer ({"message": "", "code": null})."""
     error = holder.get("error")
+    if error is None and isinstance(groq := holder.get("x_groq"), Mapping):
+        error = groq.get("error")
     return error if error and not (isinstance(error, Mapping) and not any(error.values())) else None
 
 

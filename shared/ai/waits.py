@@ -12,7 +12,8 @@ from shared.http.pauses import LONGEST, MIN_RETRY_AFTER, PARTS, in_words, retry_
 _WORDS = re.compile(rf"(?:try again|retry(?:ing)?|wait|resets?)\s(?:again\s)?(?:(?:in|after|for)\s)?(?:about\s)?{PARTS}", re.I)
 #: The same in other languages, or in words that might say how long the limit is: in 20 Sekunden, dans 20 secondes, 20 秒后.
 _ELSEWHERE = re.compile(
-    r"\b(?:in|after|nach|dans|en|em|tra|fra|через) (\d{1,6}(?:\.\d+)?) ?(se[kcg]|сек|min|мин|hour|hora|heure|stunde|or[ae]|час)"
+    r"\b(?:in|after|nach|dans|en|em|tra|fra|через|warten sie|espere|attendez) (\d{1,6}(?:\.\d+)?) ?"
+    r"(se[kcg]|сек|min|мин|hour|hora|heure|stunde|or[ae]|час)"
     r"|(\d{1,6}) ?(?:个|個)?(秒|분|초|分|小时|小時|時間|시간)(?:钟|鐘|間)? ?(?:之?后|之?後|以降|후|뒤)",
     re.I,
 )
@@ -20,7 +21,7 @@ _ELSEWHERE = re.compile(
 _A_SINGLE = re.compile(r"\b(?:an?|one) (?=(?:second|minute|hour|day)\b)", re.I)
 #: When it is over, in words: resets at 2026-11-29 00:00:00 UTC.
 _UNTIL = re.compile(
-    r"\b(?:at|on|until|after|by) (\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?(?: UTC)?)", re.I
+    r"\b(?:at|on|until|after|by):? (\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?(?: UTC)?)", re.I
 )
 #: A letter as JSON may have it.
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -29,11 +30,13 @@ _COUNTED = re.compile(r"\d[\d.,]*(?: [^\W\d]+){1,3} \Z")
 _SECONDS_ELSEWHERE = {"min": 60.0, "мин": 60.0, "分": 60.0, "분": 60.0, "秒": 1.0, "초": 1.0, "сек": 1.0}
 #: "retryDelay": "34s", "retry_after": 30, "retry_after_ms": 500, "estimated_time": 20.0 (a model that is being loaded)
 _FIELD = re.compile(
-    r'"(?:retry[_-]?(?:delay|after)|estimated_time|resets?_in)(_?ms|_?seconds)?"\s*:\s*"?(\d+(?:\.\d+)?)s?"?', re.I
+    r'"(?:retry[_-]?(?:delay|after)|estimated_time|resets?_in|quotaResetDelay|cooldown|wait)(_?ms|_?seconds)?"'
+    r'\s*:\s*"?(\d+(?:\.\d+)?)s?"?',
+    re.I,
 )
 #: When it is over: a time in milliseconds among headers that a router hands on (OpenRouter), a date, PT30S.
 _UNTIL_FIELD = re.compile(
-    r'"(?:x-ratelimit-reset|resets?_at|retry[_-]?(?:at|after))"\s*:\s*"?(PT[\w.]{2,20}|[^",}]{10,40})', re.I
+    r'"(?:x-ratelimit-reset|resets?_?(?:at|time)|retry[_-]?(?:at|after))"\s*:\s*"?(PT[\w.]{2,20}|[^",}]{10,40})', re.I
 )
 #: reset=50 and t=50 in the header RateLimit, of two drafts of its standard.
 _RESET_MEMBER = re.compile(r"\b(?:reset|t)=(\d+)")

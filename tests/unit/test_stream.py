@@ -412,6 +412,7 @@ def test_an_error_in_the_middle_in_anybodys_form(event: bytes, status: int) -> N
         ({"detail": "boom"}, 0), ({"errors": [{"message": "boom"}]}, 0),
         ({"error_code": 336501, "error_msg": "rate limit: boom"}, 429),
         ({"base_resp": {"status_code": 1002, "status_msg": "boom"}}, 429),
+        ({"choices": [], "x_groq": {"id": "req_1", "error": "rate limit: boom"}}, 429),
         ({"error": {"message": "boom", "code": "9" * 5_000}}, 0), ({"error": {"message": "boom", "code": "502"}}, 502),
     ],
 )  # fmt: skip
