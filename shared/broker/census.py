@@ -27,10 +27,10 @@ class Hand(NamedTuple):
     message_id: str
 
 
-def announce(queues: list[str]) -> None:
-    """This process works on these queues."""
+def announce(queues: list[str], database: str | None = None) -> None:
+    """This process works on these queues, and for the jobs of this database, if it knows which it is."""
     broker = get_broker()
-    about = json.dumps({"host": HOST, "pid": os.getpid(), "queues": queues})
+    about = json.dumps({"host": HOST, "pid": os.getpid(), "queues": queues, "database": database})
     broker.client.hset(_key(), broker.broker_id, about)
 
 
@@ -47,6 +47,12 @@ def workers() -> list[dict[str, Any]]:
         broker.client.hdel(_key(), *dead)
     living = [{"name": name, "age": ages[name], **known[name]} for name in known if name not in dead]
     return sorted(living, key=lambda worker: (worker["host"], worker["pid"]))
+
+
+def strangers(database: str) -> list[str]:
+    """The living processes that work for another database. Who does not say for which, as in the release before, is none."""
+    others = [worker for worker in workers() if worker.get("database") not in (None, database)]
+    return [f"{worker['host']}/{worker['pid']}" for worker in others]
 
 
 def in_hand() -> set[Hand]:

@@ -27,6 +27,7 @@ from shared.broker.fair_queue import FairQueue, thread_limits
 from shared.broker.redis_broker import Broker as SwitchboardBroker
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
+from shared.db.database_id import database_id
 from shared.jobs import pauses, stored_secrets, write_check
 from shared.jobs.ledger import leases
 from shared.jobs.sweep import take_over_from
@@ -145,15 +146,14 @@ def keep_leases(stopping: threading.Event) -> None:
                 log.exception("lease_renewal_failed")
             else:
                 db.outage.noticed(problem)
-        refresh_pauses()
-        announce()
+        announce(_which_database() if refresh_pauses() else None)
 
 
-def announce() -> None:
-    """Says to operators that this process is there."""
+def announce(database: str | None = None) -> None:
+    """Says to operators that this process is there, and for which database it works."""
     broker = get_broker()
     try:
-        census.announce(sorted({queues.stage(name) for name in broker.queues}))
+        census.announce(sorted({queues.stage(name) for name in broker.queues}), database)
         outage.over()
     except redis.RedisError as problem:
         outage.noticed(problem)
@@ -161,18 +161,28 @@ def announce() -> None:
         log.exception("worker_not_announced")
 
 
-def refresh_pauses() -> None:
-    """Learns what is paused. While PostgreSQL is away nothing is claimed, and what was known stays."""
+def _which_database() -> str | None:
+    try:
+        return database_id()
+    except Exception as problem:  # leases are renewed by this thread
+        log.warning("database_not_known", extra={"error": f"{type(problem).__name__}: {problem}"})
+        return None
+
+
+def refresh_pauses() -> bool:
+    """Learns what is paused; False while PostgreSQL is away: nothing is claimed, and what was known stays."""
     try:
         pauses.current.refresh()
         db.answered()
         if db.refuses_writes():
             write_check.look_again()
+        return True
     except Exception as problem:
         if db.is_outage(problem):
             db.outage.noticed(problem)
         else:
             log.warning("pauses_not_read", extra={"error": f"{type(problem).__name__}: {problem}"})
+        return False
 
 
 def _spare_garbage_collector() -> None:

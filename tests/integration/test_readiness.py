@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,12 +11,14 @@ import redis
 from cryptography.fernet import Fernet
 
 from shared import config, db, queues
+from shared.broker import census
 from shared.broker.connection import connect_redis
 from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
 from shared.db import credentials
 from shared.db.session import Limits
 from shared.jobs.sweep import sweep_if_alone
+from shared.jobs.worker_process import keep_leases
 from shared.media.storage import storage
 from shared.models import TelegramBot
 from shared.queues import Queue
@@ -151,6 +154,33 @@ def test_each_queue_needs_a_worker(door: FrontDoor, missing: Queue) -> None:
     assert (code, body["status"]) == (200, "degraded")
     assert body["checks"]["workers"] == f"nobody takes jobs of {missing} ({queues.PROCESS_TYPES[missing]}): never"
     assert ready(door, strict=True)[0] == 503
+
+
+class Once(threading.Event):
+    """Lets a thread go round once."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it is the second time."""
+        was_set = self.is_set()
+        self.set()
+        return was_set
+
+
+def test_workers_of_another_database_are_told(well: FrontDoor, caplog: pytest.LogCaptureFixture) -> None:
+    """A copied .env, staging's and production's: each takes the other's jobs."""
+    get_broker().take(Queue.OUTGOING.value, 1)
+    census.announce([Queue.OUTGOING])
+    assert ready(well)[1]["status"] == "ok", "one of the release before, which does not say"
+    keep_leases(Once())
+    [worker] = census.workers()
+    assert worker["database"].endswith(f"/{db.scalar('select oid from pg_database where datname = current_database()')}")
+    assert ready(well)[1]["status"] == "ok", "one of ours"
+    census.announce([Queue.OUTGOING], "7213/16384")
+    code, body = ready(well)
+    assert (code, body["status"]) == (200, "degraded")
+    assert "REDIS_NAMESPACE" in body["checks"]["workers"]
+    [reason] = [getattr(record, "reason") for record in caplog.records if record.message == "health_check_failed"]  # noqa: B009
+    assert f"{worker['host']}/{worker['pid']}" in reason
 
 
 def test_each_lane_needs_a_worker(well: FrontDoor) -> None:

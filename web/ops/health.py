@@ -21,6 +21,7 @@ from shared.broker.connection import outage, word_for
 from shared.broker.redis_broker import DEAD_AFTER, get_broker
 from shared.channels.registry import CHANNELS
 from shared.config import settings
+from shared.db.database_id import database_id
 from shared.errors import ServiceDown
 from shared.jobs import scheduled, stored_secrets
 from shared.jobs.sweep import swept_ago
@@ -37,6 +38,11 @@ LATE, AT_LEAST = 6, 60.0
 FRESH = 0.5
 #: Seconds for which it is not asked again whether the key opens what is stored: each column of secrets is read.
 SELDOM = 30
+#: Said where another system's .env was copied. Each takes the other's jobs, which come back late, by the sweep.
+_STRANGERS = (
+    "workers of another database use this Redis and take jobs of this one; give each system a REDIS_NAMESPACE of its own, and "
+    "restart workers whose database was moved; this process's log says which"
+)
 #: How a check begins that raised; a text without it says what slows work down.
 FAILED = "failed"
 
@@ -164,7 +170,10 @@ def _scheduler() -> str:
 
 
 def _workers() -> str:
-    """Whether somebody takes jobs of each queue that is used; a worker looks every 4 s, also when it is busy."""
+    """Whether somebody takes jobs of each queue that is used, and nobody else does; a worker looks every 4 s, also when busy."""
+    if (ours := database_id()) and (strangers := census.strangers(ours)):
+        log.warning("health_check_failed", extra={"check": "workers", "reason": f"work for another database: {strangers}"})
+        return _STRANGERS
     taken = census.taken_ago()
     silent = [
         f"{queue} ({queues.PROCESS_TYPES[queue]}): {_since(ago)}"
