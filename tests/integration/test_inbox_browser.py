@@ -6,6 +6,8 @@ import time
 from functools import partial
 
 import pytest
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
 
 from scripts.local.proxy import Mode, Proxy
 from shared import db
@@ -527,3 +529,47 @@ def test_a_list_is_live_where_a_browser_has_no_notifications_of_pages(browser: B
     db.rows("update conversation set owner = 'person', handed_over_at = now(), handover_reason = 'asked'")
     until_shown(browser, "#chats > li", "asks for a person")
     assert browser.run("return document.title").startswith("(1) ")
+
+
+def test_who_goes_by_keys_goes_on_where_a_row_has_left_the_list(browser: Browser, site: Site, world: World) -> None:
+    fill(world, 6)
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=bot")
+    rows = browser.run("return [...document.querySelectorAll('#chats a')].map(row => row.id)")
+    browser.type("jjj")
+    browser.until("document.activeElement.id === arguments[0]", rows[2])
+    for key, row in (("j", rows[3]), ("k", rows[1])):
+        left = browser.run("return document.activeElement.id")
+        db.rows("update conversation set owner = 'closed' where 'chat-' || id = %s", [left])
+        browser.until("!document.getElementById(arguments[0])", left)
+        browser.type(key)
+        assert focused(browser) == row
+
+
+def test_a_voice_note_plays_on_while_its_thread_is_drawn_anew(browser: Browser, site: Site, world: World) -> None:
+    address = open_conversation(browser, site, world)
+    note = "insert into media (customer_id, message_id, position, kind, mime, state, storage_key)"
+    db.rows(note + " select %s, id, 0, 'voice', 'audio/ogg', 'stored', 'none' from message where role = 'user'", [world.customer])
+    browser.open(address)
+    browser.run("window.note = document.querySelector('audio')")
+    is_drawn = "event => { window.drawn ||= event.detail.target.id === 'thread' }"
+    browser.run(f"document.addEventListener('htmx:afterSettle', {is_drawn})")
+    browser.run("htmx.trigger('#thread', 'changed')")
+    browser.until("window.drawn")
+    assert browser.run("return window.note?.isConnected")
+
+
+def test_a_row_that_is_pressed_while_the_list_changes_opens(browser: Browser, site: Site, world: World) -> None:
+    fill(world, 3)
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=all")
+    row = "document.querySelector('#chats > li:nth-child(2) a').getBoundingClientRect()"
+    at = browser.run(f"const row = {row}; return [row.x + 20, row.y + 20].map(Math.round)")
+    press = ActionBuilder(browser.driver)  # of a place: what is there may be drawn anew before it
+    press.pointer_action.move_to_location(*at).pointer_down()
+    press.perform()
+    browser.run("document.addEventListener('htmx:beforeSwap', () => { window.heard = true })")
+    browser.run("htmx.trigger('#list', 'changed')")
+    browser.until("window.heard")
+    ActionChains(browser.driver).release().perform()
+    browser.until("/conversations\\/\\d+$/.test(location.pathname)")

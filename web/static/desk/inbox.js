@@ -15,8 +15,16 @@
   function changed(element) {
     if (!element) return;
     clearTimeout(waiting[element.id]);
-    waiting[element.id] = setTimeout(() => isGrowing(element) ? changed(element) : htmx.trigger(element, "changed"), 80);
+    waiting[element.id] = setTimeout(() => isGrowing(element) || isPressed(element) ? changed(element) : htmx.trigger(element, "changed"), 80);
   }
+  // What is being pressed, or selected, is not drawn anew under the pointer: the press would be of nothing.
+  const isPressed = element => element.matches(":active");
+  document.addEventListener("htmx:beforeSwap", event => {
+    const { target } = event.detail;
+    if (![list, thread].includes(target) || !isPressed(target)) return;
+    event.detail.shouldSwap = false;
+    changed(target);
+  });
   listen(inbox.dataset.events, {
     list: event => {
       const data = JSON.parse(event.data);

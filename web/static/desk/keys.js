@@ -24,11 +24,13 @@ const deskKeys = (() => {
   const rows = () => [...document.querySelectorAll("[data-rows] > *")].filter(goal);
   const current = all => [":focus-within", ".is-current-row", ":has([aria-current])"]
     .map(place => all.findIndex(row => row.matches(place))).find(at => at >= 0) ?? -1;
+  let was = 0; // where that was: if its row has left the list, the next one has come there
   function move(step) {
     const all = rows();
     if (!all.length) return;
     const at = current(all);
-    const row = all[Math.max(0, Math.min(all.length - 1, at < 0 ? 0 : at + step))];
+    was = Math.max(0, Math.min(all.length - 1, at < 0 ? was + Math.min(step, 0) : at + step));
+    const row = all[was];
     for (const other of all) other.classList.remove("is-current-row");
     row.classList.add("is-current-row");
     goal(row).focus({ preventScroll: true });
