@@ -107,6 +107,17 @@ def test_what_is_begun_is_in_the_field_again_after_a_reload(page: Browser) -> No
     assert sent["content"] == "Do you ship to Norway?"
 
 
+def test_a_page_says_that_its_network_is_gone_and_hears_what_came_meanwhile(page: Browser, world: World) -> None:
+    page.type("When do you ship?\ue007")
+    page.until("streaming && document.querySelector('#messages > .user .sent, #messages > .user .delivered') !== null")
+    network(page, offline=True)
+    page.until("document.getElementById('presence').textContent === 'Connecting again…'")
+    world.drain()
+    network(page)
+    page.until("document.getElementById('presence').textContent === 'Here to help'")
+    page.until("document.querySelectorAll('#messages > .assistant').length === 2")
+
+
 def test_what_another_tab_has_sent_has_not_failed_here(page: Browser) -> None:
     network(page, offline=True)
     page.type("When do you ship?\ue007")

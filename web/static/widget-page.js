@@ -753,6 +753,15 @@ function late() {
   $("typing-text").textContent = _("This takes longer than usual. The answer will appear here.");
 }
 
+/** The network is back: a stream from before it went may be dead, and not know. */
+function again() {
+  online(true);
+  post();
+  stopListening();
+  nudge();
+  if (visible()) listen();
+}
+
 function online(good) {
   document.body.classList.toggle("offline", !good);
   $("presence").textContent = good ? _("Here to help") : _("Connecting again…");
@@ -894,7 +903,8 @@ async function start() {
   new ResizeObserver(() => atEnd && scrollToEnd()).observe($("log"));
   $("log").addEventListener("scroll", () => (atEnd = nearEnd()), { passive: true });
   document.addEventListener("visibilitychange", seen);
-  addEventListener("online", () => (post(), nudge()));
+  addEventListener("offline", () => online(false)); // at once: a stream that is cut off says nothing for SILENCE
+  addEventListener("online", again);
   addEventListener("storage", fromAnotherTab);
   $("text").value = recall("text", "sessionStorage") || "";
   grow();

@@ -39,7 +39,7 @@
       .open { display: none; }
     }
     @media (prefers-reduced-motion: reduce) { button { transition: none; } }
-    @media (forced-colors: active) { button, iframe { border: 2px solid; } }`;
+    @media (forced-colors: active) { button { border: 2px solid; } iframe { outline: 2px solid; outline-offset: -2px; } }`;
 
   const element = document.createElement("switchboard-chat");
   const root = element.attachShadow({ mode: "open" });
