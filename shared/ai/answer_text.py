@@ -147,19 +147,20 @@ def markers_of(text: str) -> list[Marker]:
     """The markers of a text, without what only looks like one."""
     if not any(trigger in text for trigger in TRIGGERS):
         return []
-    found, within, depth = list[Marker](), "", 0
+    found, within, depth, is_code = list[Marker](), "", 0, False
     for match in _MARKER.finditer(text):
         kind, is_thought = match.lastgroup or "", False
         if kind == "fence":
             language = re.sub("[_-]", "", match["language"].lower())
             is_thought = within == "fence" or (not within and language in TAGS)
+            is_code = not is_thought and not within and (bool(language) or not is_code)
             depth = depth + (1 if language else -1) if within == "fence" else 1
             if within == "fence" and depth:  # code within thoughts
                 continue
         elif kind == "summary":
             is_thought = within == "details"
-        elif within not in ("fence", "details"):
-            is_thought = True
+        elif within not in ("fence", "details"):  # a fold in code is what somebody asked for
+            is_thought = kind != "details" or not (is_code or text[match.start() - 1 : match.start()] == "`")
         if is_thought:
             opens = kind in ("opens", "details") or (kind == "fence" and not within)
             within = kind if opens else ""

@@ -583,6 +583,14 @@ SHOWN = [
         "<details><summary>What do you think of gifts?</summary>Good</details>",
     ),
     ("Use <details> and <summary> for it", "Use <details> and <summary> for it"),
+    *(
+        (text, text)
+        for text in (
+            "So:\n```html\n<details><summary>Thinking</summary>more</details>\n```\nThat is it",
+            "Write `<details><summary>Thinking</summary>` for it",
+        )
+    ),
+    ("So:\n```py\nx\n```\n<details><summary>Thinking</summary>secret</details>Hello", "So:\n```py\nx\n```\nHello"),
     ("### Thinking\nsecret\n\n### Answer\nHello", "Hello"),
     ("**Thinking process:**\n1. secret\n\n**Final Answer:**\nHello", "Hello"),
     ("**Thinking**\nsecret\n\n**Response**\nHello", "Hello"),
