@@ -38,9 +38,12 @@ _RELIED_ON = {
     "lock_timeout": "0",
     "idle_session_timeout": "0",  # one listens, and the others are closed when nobody needs them
 }
-#: A transaction may take as long as its statements, and the pauses between them. PostgreSQL before 17 does not know it.
-_NO_TRANSACTION_TIMEOUT = (
-    "case when current_setting('transaction_timeout', true) <> '0' then set_config('transaction_timeout', '0', {is_local}) end"
+#: What not every PostgreSQL takes. A transaction may take as long as its statements, and the pauses between them (not known
+#: before 17). A statement that may take minutes keeps the rows that it has locked from whoever claims its job anew, so it ends
+#: soon after its process (refused on systems that cannot tell).
+_WHERE_TAKEN = (
+    "case when current_setting('transaction_timeout', true) <> '0' then set_config('transaction_timeout', '0', {is_local}) end, "
+    "case when version() like '%linux%' then set_config('client_connection_check_interval', '10s', {is_local}) end"
 )
 #: A process or machine that vanished in the middle of a transaction gives its locks back this soon: seconds, and PostgreSQL's
 #: own watch over a silent network.
@@ -164,7 +167,7 @@ def _first_answer(session: Session, sql: str, url: str) -> list[tuple[Any, ...]]
 def _settings(planning: Mapping[str, str], limits: Limits, is_local: str) -> str:
     values = {**planning, **_RELIED_ON, **_VANISHED, "statement_timeout": f"{limits.statement:.0f}s"}
     ours = [f"set_config('{name}', '{value}', {is_local})" for name, value in values.items()]
-    return ", ".join([*ours, _NO_TRANSACTION_TIMEOUT.format(is_local=is_local)])
+    return ", ".join([*ours, _WHERE_TAKEN.format(is_local=is_local)])
 
 
 def _refuse_transaction_mode(session: Session, url: str, limits: Limits) -> None:

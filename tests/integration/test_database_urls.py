@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
@@ -19,11 +20,12 @@ from shared import config, db
 from shared.broker.redis_broker import get_broker
 from shared.database_url import check
 from shared.db.connecting import open_session
-from shared.db.session import WORKER
+from shared.db.session import COMMAND, WORKER, Session
 from shared.errors import ServiceDown
 from shared.jobs.sweep import sweep_if_alone
 from tests.builders import World
 from tests.unit.servers import serving, wait_for_end
+from tests.waiting import until
 from web.ops.write_check import postgres_write
 
 MIGRATE = [sys.executable, "-m", "scripts.commands.migrate"]
@@ -281,3 +283,31 @@ def test_a_role_that_may_make_no_tables_is_told_what_it_lacks(
     assert done.returncode == 1
     assert done.stderr.startswith("migrate: the role of DATABASE_URL lacks a right: permission denied for schema public.")
     assert "grant create on schema public" in done.stderr
+
+
+def test_a_long_statement_ends_soon_after_its_process(database_url: str) -> None:
+    """Until it came to its own end, it kept the rows that it had locked: whoever claimed the job anew waited for them."""
+    with closing(open_session(database_url, COMMAND)) as watching, watching.cursor() as cursor:
+        cursor.execute("select version() like '%linux%', current_setting('client_connection_check_interval')")
+        [[is_linux, interval]] = cursor.fetchall()
+        assert interval == ("10s" if is_linux else "0")
+        cursor.execute("set client_connection_check_interval = '100ms'")
+        dying = threading.Thread(target=_sleep_on, args=[watching], daemon=True)
+        dying.start()
+        with closing(psycopg2.connect(database_url)) as other, other.cursor() as looking:
+            running = f"select count(*) from pg_stat_activity where pid = {watching.get_backend_pid()} and state = 'active'"
+            until(lambda: _count(looking, running) == 1)
+            watching._socket.shutdown(socket.SHUT_RDWR)  # as the end of the process would
+            until(lambda: not is_linux or _count(looking, running) == 0)
+
+
+def _sleep_on(session: Session) -> None:
+    with suppress(psycopg2.Error), session.cursor() as cursor:
+        cursor.execute("select pg_sleep(600)")
+
+
+def _count(cursor: Any, sql: str) -> int:
+    cursor.connection.rollback()  # pg_stat_activity is the same for the length of a transaction
+    cursor.execute(sql)
+    [[count]] = cursor.fetchall()
+    return int(count)
