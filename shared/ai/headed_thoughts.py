@@ -55,13 +55,13 @@ def _head(names: Iterable[str], *, is_marked: bool = True) -> str:
 _LINE = r"(?:[ \t]*[>_][^\n]*(?:\n|\Z))"
 #: Thoughts with their end, from the beginning of an answer on; an answer that is framed as a whole.
 THOUGHTS = re.compile(
-    rf"\A\s*{_head(_NAMES)}[\s\S]*?\n{_head(_ANSWERS)}\s*(?=[^\s*_]|[*_]{{1,2}}\w)"
-    rf"|\A\s*{_head(_SURE_NAMES)}\s*\n(?:{_LINE}+|[ \t]*```[^\n]*\n[\s\S]*?\n[ \t]*```[ \t]*(?:\n|\Z))\s*"
-    rf"|\A\s*>{_head(_SURE_NAMES, is_marked=False)}[^\n]*(?:\n|\Z){_LINE}*\s*"
-    rf"|\A\s*(?:<(?P<tag>{'|'.join(_TAGS)})>(?:(?!</?(?P=tag)>)[\s\S])*</(?P=tag)>\s*)+(?=\S)",
+    rf"\A\s*+{_head(_NAMES)}[\s\S]*?\n{_head(_ANSWERS)}\s*(?=[^\s*_]|[*_]{{1,2}}\w)"
+    rf"|\A\s*+{_head(_SURE_NAMES)}\s*\n(?:{_LINE}+|[ \t]*```[^\n]*\n[\s\S]*?\n[ \t]*```[ \t]*(?:\n|\Z))\s*"
+    rf"|\A\s*+>{_head(_SURE_NAMES, is_marked=False)}[^\n]*(?:\n|\Z){_LINE}*\s*"
+    rf"|\A\s*+(?:<(?P<tag>{'|'.join(_TAGS)})>(?:(?!</?(?P=tag)>)[\s\S])*</(?P=tag)>\s*)+(?=\S)",
     re.I,
 )
-FRAMED = re.compile(rf"\A\s*<(?P<frame>{'|'.join(_FRAMES)})>(?P<inner>[\s\S]*)</(?P=frame)>\s*\Z", re.I)
+FRAMED = re.compile(rf"\A\s*+<(?P<frame>{'|'.join(_FRAMES)})>(?P<inner>[\s\S]*)</(?P=frame)>\s*\Z", re.I)
 #: How a text begins that may be all of this: a whole head, or a tag; and what may yet become one.
 _BEGUN = re.compile(
     rf"\s*>?(?:{_head(_NAMES)}|{_head(_NAMES, is_marked=False)}(?=\n>)|<(?:{'|'.join((*_TAGS, *_FRAMES))})>)", re.I

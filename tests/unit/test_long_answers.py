@@ -12,8 +12,9 @@ from shared.ai.failures import NotAnswered
 from shared.ai.visible_text import VisibleText
 
 NAMES = ("hand_over", "search_knowledge")
-LENGTH = 100_000
+LENGTH = 200_000
 TEXTS = {
+    "nothing else": "{}",
     "blanks behind a name": "hand_over {} x",
     "blanks within words": "Hello {} hand_over",
     "line ends within words": "Hello\n{}\nhand_over",
