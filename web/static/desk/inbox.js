@@ -126,16 +126,19 @@
     choice.value = [...choice.options].some(one => one.value === user) ? user : "";
     choice.form.elements.from.value = user;
   }
-  // The thread is drawn anew, and a screen reader says nothing of that: it is told what is new.
+  // The thread is drawn anew, and a screen reader says nothing of that: it is told what is new. What it has not said yet must stay.
+  const MOST_NEWS = 20;
   const messages = () => [...thread.querySelectorAll(".bubble")];
   let known = new Set(thread && messages().map(one => one.id));
   function sayNews() {
     const fresh = messages().filter(one => !known.has(one.id));
     known = new Set(messages().map(one => one.id));
-    if (fresh.length) document.getElementById("news").replaceChildren(...fresh.map(one => {
+    const news = document.getElementById("news");
+    news.append(...fresh.map(one => {
       const said = [...one.querySelectorAll(".bubble-text, .transcript, .file, .picture")].map(part => part.alt || part.textContent.trim());
       return Object.assign(document.createElement("p"), { textContent: `${one.querySelector(".bubble-who").textContent.trim()}: ${said.join(" ")}` });
     }));
+    while (news.children.length > MOST_NEWS) news.firstElementChild.remove();
   }
   toEnd();
   document.querySelector(".chats .is-open")?.scrollIntoView({ block: "nearest" });
