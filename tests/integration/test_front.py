@@ -190,6 +190,13 @@ def test_a_body_behind_an_offer_of_another_protocol_is_read(
     assert db.scalar("select count(*) from job") == 1
 
 
+def test_an_empty_body_behind_such_an_offer_ends_the_request(site: Site) -> None:
+    """Whoever reads the body would wait for its end."""
+    head = f"POST {CLOUD} HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nContent-Length: 0\r\n\r\n"
+    answers = site.ask(head.encode() + b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"401", b"200"]
+
+
 def test_two_hosts_are_none(site: Site) -> None:
     """A proxy may take the one, and we the other."""
     assert status_of(site.ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")) == 400

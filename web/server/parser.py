@@ -44,8 +44,9 @@ class Parser:
                 return
             except HttpParserUpgrade as offer:
                 data = data[offer.args[0] :]
-                if self._framing:
-                    self._parser, self._framing = _behind_head(self._framing, self._hearer), b""
+                framing, self._framing = self._framing, b""
+                if framing:  # an empty body ends at once, and is heard to
+                    self._parser = _behind_head(framing, self._hearer)
 
 
 def _behind_head(framing: bytes, hearer: Any) -> HttpRequestParser:
