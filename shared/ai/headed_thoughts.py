@@ -61,7 +61,7 @@ THOUGHTS = re.compile(
     rf"|\A\s*+(?:<(?P<tag>{'|'.join(_TAGS)})>(?:(?!</?(?P=tag)>)[\s\S])*</(?P=tag)>\s*)+(?=\S)",
     re.I,
 )
-FRAMED = re.compile(rf"\A\s*+<(?P<frame>{'|'.join(_FRAMES)})>(?P<inner>[\s\S]*)</(?P=frame)>\s*\Z", re.I)
+FRAMED = re.compile(rf"\A\s*+<(?P<frame>{'|'.join(_FRAMES)})>(?P<inner>(?:(?!</?(?P=frame)>)[\s\S])*)</(?P=frame)>\s*\Z", re.I)
 #: How a text begins that may be all of this: a whole head, or a tag; and what may yet become one.
 _BEGUN = re.compile(
     rf"\s*>?(?:{_head(_NAMES)}|{_head(_NAMES, is_marked=False)}(?=\n>)|<(?:{'|'.join((*_TAGS, *_FRAMES))})>)", re.I

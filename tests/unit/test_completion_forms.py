@@ -79,6 +79,7 @@ def test_a_role_stands_before_emphasis(said: str) -> None:
         "Use <s> for struck text.",
         "```\nnpm i\n```", '{"price": 5}', "[]", '"A" or "B"', "C:\\new\\u00fc", "Write `&amp;` there.",
         "```json\n{}\n```\nThat is it.", "A \\n is a line's end.", "R&D; AT&T",
+        "<answer>Hi</answer> or <answer>Hi</answer>",
     ],
 )  # fmt: skip
 def test_what_only_looks_so_stays(text: str) -> None:

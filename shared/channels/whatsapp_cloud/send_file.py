@@ -34,9 +34,9 @@ _ENDINGS = {
     "audio/mp4": ".m4a",
     "audio/ogg": ".ogg",
 }
-#: The types of documents that an upload may have (code 100 for any other). Other documents are uploaded as texts, and keep their
-#: names: CSV is known to pass so, of ZIP and the like Meta's answer would say.
-#: Of the listed ones: the ending, which an upload has as well, whatever the message calls the file.
+#: The types of documents that an upload may have (code 100 for any other), and their endings, which its name gets, whatever the
+#: message calls the file. Other documents are uploaded as texts, and keep their names: CSV is known to pass so, of ZIP and the
+#: like Meta's answer would say.
 DOCUMENTS = {
     "text/plain": "",
     "application/pdf": ".pdf",
