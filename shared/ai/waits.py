@@ -28,10 +28,11 @@ _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 #: What makes of such words the limit itself: 10 requests in 60 seconds.
 _COUNTED = re.compile(r"\d[\d.,]*(?: [^\W\d]+){1,3} \Z")
 _SECONDS_ELSEWHERE = {"min": 60.0, "мин": 60.0, "分": 60.0, "분": 60.0, "秒": 1.0, "초": 1.0, "сек": 1.0}
-#: "retryDelay": "34s", "retry_after": 30, "retry_after_ms": 500, "estimated_time": 20.0 (a model that is being loaded)
+#: "retryDelay": "34s", "quotaResetDelay": "1h16m0.6s", "retry_after": 30, "retry_after_ms": 500, "estimated_time": 20.0 (a model
+#: that is being loaded)
 _FIELD = re.compile(
     r'"(?:retry[_-]?(?:delay|after)|estimated_time|resets?_in|quotaResetDelay|cooldown|wait)(_?ms|_?seconds)?"'
-    r'\s*:\s*"?(\d+(?:\.\d+)?)s?"?',
+    r'\s*:\s*"?(\d[\d.dhms]{0,30})(?![\w:-])',
     re.I,
 )
 #: When it is over: a time in milliseconds among headers that a router hands on (OpenRouter), a date, PT30S.
@@ -69,7 +70,8 @@ def _in_text(text: str, now: float) -> float | None:
         return NEXT_DAY
     text = _A_SINGLE.sub("1 ", text)
     said = [in_words(found[1]) for found in _WORDS.finditer(text)]
-    said += [float(number) * (0.001 if "ms" in (unit or "").lower() else 1) for unit, number in _FIELD.findall(text)]
+    fields = [(0.001 if "ms" in unit.lower() else 1.0, seconds_of(value.lower(), now)) for unit, value in _FIELD.findall(text)]
+    said += [share * seconds for share, seconds in fields if seconds is not None]
     dates = (*_UNTIL_FIELD.findall(text), *_UNTIL.findall(text))
     said += [wait for date in dates if (wait := seconds_of(date, now)) is not None]
     said = said or [
