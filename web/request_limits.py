@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from urllib.parse import urlsplit
@@ -65,7 +65,11 @@ def check_message(visitor: Visitor) -> None:
     _count(conf.widget_messages_per_minute, f"visitor:{visitor.ordering_key}", "This visitor may send {} messages")
     _count(conf.widget_address_messages_per_minute, address, "Visitors from this address may send {} messages")
     together = "All visitors of this chatbot together may send {} messages"
-    _count(conf.widget_chatbot_messages_per_minute, f"chatbot:{visitor.chatbot_id}", together)
+    try:
+        _count(conf.widget_chatbot_messages_per_minute, f"chatbot:{visitor.chatbot_id}", together)
+    except TooManyRequests:
+        _tell_of_chatbot(visitor.chatbot_id)
+        raise
 
 
 @contextmanager
@@ -181,6 +185,13 @@ def _count_in(item: RateLimitItem, name: str, allowed: str, cost: int = 1) -> No
         return
     if not is_allowed:
         raise _too_many(item, allowed, wait)
+
+
+def _tell_of_chatbot(chatbot_id: int) -> None:
+    """Logs, once a minute, that visitors are turned away who have done nothing wrong themselves."""
+    with suppress(redis.RedisError):
+        if _limiter(get_broker()).hit(RateLimitItemPerMinute(1), f"told:chatbot:{chatbot_id}"):
+            log.warning("chatbot_limit_reached", extra={"chatbot_id": chatbot_id})
 
 
 def _seconds_left(item: RateLimitItem, name: str) -> int:

@@ -279,7 +279,7 @@ def test_a_wrong_place_in_the_stream_is_refused(page: Page, last: str) -> None:
 
 
 def test_a_visitor_who_says_too_much_is_told_when_to_go_on(
-    page: Page, client: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch
+    page: Page, client: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("WIDGET_MESSAGES_PER_MINUTE", "3")
     monkeypatch.setenv("WIDGET_CHATBOT_MESSAGES_PER_MINUTE", "5")
@@ -290,7 +290,9 @@ def test_a_visitor_who_says_too_much_is_told_when_to_go_on(
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
     assert "This visitor may send 3 messages a minute" in answer.get_data(as_text=True)
     other = Page(client, key_of(world.chatbot))
-    assert [other.say().status_code for _ in range(3)] == [202, 202, 429], "the chatbot's own limit"
+    assert "chatbot_limit_reached" not in caplog.messages
+    assert [other.say().status_code for _ in range(4)] == [202, 202, 429, 429], "the chatbot's own limit"
+    assert caplog.messages.count("chatbot_limit_reached") == 1, "once a minute, however many are turned away"
 
 
 def test_without_redis_a_message_is_accepted(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
