@@ -81,7 +81,7 @@ _MARKER = re.compile(
 )
 #: What frames the answer itself and is not part of it.
 _FRAME = re.compile(
-    r"<\|start\|>\s*assistant|</?(?:answer|response|reply|output|final|final_answer|final_response|assistant_response)>"
+    rf"<\|start\|>\s*assistant|</?(?:{'|'.join(headed_thoughts.FRAMES)})>"
     r"|<\|(?:start|end|return|message|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution|im_end)\|>",
     re.I,
 )

@@ -34,7 +34,7 @@ _TAGS = (
     *("contemplator", "brainstorm", "brainstorming", "strategy"),
 )
 #: What frames a whole answer.
-_FRAMES = ("answer", "response", "reply", "output", "final", "final_answer", "final_response", "assistant_response")
+FRAMES = ("answer", "response", "reply", "output", "final", "final_answer", "final_response", "assistant_response")
 
 _EMOJI = "[💭🧠🤔]\ufe0f?"
 
@@ -61,15 +61,15 @@ THOUGHTS = re.compile(
     rf"|\A\s*+(?:<(?P<tag>{'|'.join(_TAGS)})>(?:(?!</?(?P=tag)>)[\s\S])*</(?P=tag)>\s*)+(?=\S)",
     re.I,
 )
-FRAMED = re.compile(rf"\A\s*+<(?P<frame>{'|'.join(_FRAMES)})>(?P<inner>(?:(?!</?(?P=frame)>)[\s\S])*)</(?P=frame)>\s*\Z", re.I)
+FRAMED = re.compile(rf"\A\s*+<(?P<frame>{'|'.join(FRAMES)})>(?P<inner>(?:(?!</?(?P=frame)>)[\s\S])*)</(?P=frame)>\s*\Z", re.I)
 #: How a text begins that may be all of this: a whole head, or a tag; and what may yet become one.
 _BEGUN = re.compile(
-    rf"\s*>?(?:{_head(_NAMES)}|{_head(_NAMES, is_marked=False)}(?=\n>)|<(?:{'|'.join((*_TAGS, *_FRAMES))})>)", re.I
+    rf"\s*>?(?:{_head(_NAMES)}|{_head(_NAMES, is_marked=False)}(?=\n>)|<(?:{'|'.join((*_TAGS, *FRAMES))})>)", re.I
 )
 _MARKS = re.compile(rf"(?:[\s>#*_【\ufe0f]|{_EMOJI}){{0,12}}")
 _ENDS_OF_HEADS = re.compile(r"[.…*_】]{0,6}[ \t]?\Z")
 _HEADS = tuple(name.casefold() for name in _NAMES)
-_BEGINNINGS = (*_HEADS, *(f"<{name}>" for name in (*_TAGS, *_FRAMES)))
+_BEGINNINGS = (*_HEADS, *(f"<{name}>" for name in (*_TAGS, *FRAMES)))
 
 
 def has_begun(text: str) -> bool:

@@ -22,7 +22,7 @@ _BEGUN_TAG = re.compile(r"</?([\w:-]*)(\s.*)?", re.S)
 #: As they are compared: without lines between their words.
 _THOUGHTS = (*sorted(TAGS), *(prefix.rstrip("_") for prefix in PREFIXES))
 _TAG_NAMES = (
-    *("answer", "response", "reply", "output", "final", "final_answer", "final_response", "assistant_response"),
+    *headed_thoughts.FRAMES,
     *("details", "knowledge", "item", "grok:render"),
     *(
         f"{prefix}{name}"
