@@ -162,7 +162,7 @@ def _message(raw: dict[str, Any], contacts: list[dict[str, Any]], are_one: bool)
         return changed_names(raw)
     contact = _contact_of(raw, contacts, are_one)
     user_id = _first_text(raw, *_SENDER[:2]) or _first_text(contact, *_CONTACT[:2])
-    user_id = user_id or _first_text(raw, *_SENDER) or _first_text(contact, *_CONTACT)
+    user_id = user_id or _first_text(raw, *_SENDER) or _first_text(contact, *_CONTACT)  # the parent's only if there is no other
     wamid = get_id(raw, "id")
     if not wamid or not user_id:
         return MalformedItem(raw=raw, reason="A message has no " + ("from or from_user_id." if wamid else "id."))
