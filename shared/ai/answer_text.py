@@ -48,7 +48,7 @@ _NAMED = (
 PIPED = ("think", "thinking", "thought", "thoughts", "reasoning")
 _PIPED = rf"(?:{'|'.join(PIPED)})"
 _OPENS = (
-    rf"{_LESS}\s*(?:{_NAMED})(?:\s(?:[^<>]*?[^<>/])?)?{_GREATER}|\[(?:THINK|THINKING|THOUGHTS?|REASONING)\]|◁think▷"
+    rf"{_LESS}\s*(?:{_NAMED})(?:\s(?:[^<>]{{0,200}}?[^<>/])?)?{_GREATER}|\[(?:THINK|THINKING|THOUGHTS?|REASONING)\]|◁think▷"
     rf"|<[|｜](?:(?:begin|start)[_▁]?(?:of)?[_▁]?)?{_PIPED}(?:[_▁](?:start|begin))?[|｜]>|<\|inner_prefix\|>|<unused94>(?:thought)?"
 )
 _CLOSES = (

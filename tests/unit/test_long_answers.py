@@ -47,6 +47,7 @@ PIECES = (
     "<answer>",
     "<grok:render>",
     "\n# Answer",
+    "&lt;think ",
 )
 
 
@@ -62,8 +63,9 @@ def test_an_answer_of_repetitions_is_read_in_no_time(shape: str) -> None:
     assert time.process_time() - begun < 20, "quadratic: minutes"
 
 
-def test_so_are_its_drafts() -> None:
-    visible, text = VisibleText(own_name="Emma"), "Hello " + "<|im_end|>" * 3_000 + "\n{"
+@pytest.mark.parametrize("piece", ["<|im_end|>", "&lt;think "])
+def test_so_are_its_drafts(piece: str) -> None:
+    visible, text = VisibleText(own_name="Emma"), "Hello " + piece * 5_000 + "\n{"
     begun = time.process_time()
     for start in range(0, len(text), 1_000):
         visible.feed(text[start : start + 1_000])
