@@ -15,6 +15,7 @@ from shared.channels.kinds import MediaKind
 from shared.channels.outbound_file import MEGABYTE, OutboundFile
 from shared.channels.outcomes import AccountDown, ProviderFailed, Slowed
 from shared.channels.telegram.send_file import send_file as send_by_telegram
+from shared.channels.whatsapp_cloud.files import CARRIES as META_CARRIES
 from shared.channels.whatsapp_cloud.send_file import send_file as send_by_meta
 from shared.channels.whatsapp_qr import evolution
 from shared.channels.whatsapp_qr.dialects import DIALECTS, dialect
@@ -186,6 +187,13 @@ def test_a_message_without_an_answer_may_have_left(simulator: Simulator, fault: 
     with pytest.raises(OutcomeUnknown):
         by_meta(PNG)
     assert [row["accepted"] for row in simulator.record("graph")] == [True]
+
+
+@pytest.mark.parametrize("mime", sorted({mime for way in META_CARRIES for mime in way.mimes or ()}))
+def test_meta_gets_each_type_under_a_name_that_ends_as_its_own(simulator: Simulator, mime: str) -> None:
+    [way] = [way for way in META_CARRIES if mime in (way.mimes or ())]
+    by_meta(OutboundFile(min(way.kinds or ()), mime, "it", OPUS))
+    assert sent_file(simulator, "graph")["name"].rpartition(".")[0] == way.name
 
 
 def test_meta_knows_nobody_of_that_number(simulator: Simulator) -> None:
