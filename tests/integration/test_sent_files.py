@@ -77,7 +77,8 @@ def test_a_picture_by_the_api_is_in_the_visitors_page_and_with_nobody_else(door:
     assert about == ("image", "image/png", "price.png", len(PNG), "stored")
     assert mine("GET", f"/media/{file['id']}").data == PNG
     door.world.drain()
-    [changed] = page.call("get", f"/messages?after={seen}").json["messages"]
+    question, changed = page.call("get", f"/messages?after={seen}").json["messages"]
+    assert (question["role"], question["bot_is_silent"]) == ("user", True), "somebody has taken over"
     assert (changed["role"], changed["content"], changed["status"]) == ("assistant", "As you asked", "SENT")
     [shown] = changed["files"]
     assert page.history()[-1]["files"] == [shown], "as after a reload"
