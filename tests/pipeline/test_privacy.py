@@ -121,21 +121,18 @@ def test_no_failure_tells_what_customers_said(
 
 
 TRACE = "0123456789abcdef0123456789abcdef"
-_FAULTY_DOOR = (
-    f"TRACE = '{TRACE}'"
-    + """
+_FAULTY_DOOR = """
 import sentry_sdk
 from web.app import create_app
 app = create_app()
 def fail(): raise KeyError("broken")
 app.add_url_rule("/fail", view_func=fail)
-headers = {"sentry-trace": TRACE + "-0123456789abcdef-1", "baggage": "sentry-trace_id=" + TRACE}
-token = input()  # a traceback quotes lines of this text, from Python 3.13 on
+token, trace = input().split()  # a traceback quotes lines of this text, from Python 3.13 on
+headers = {"sentry-trace": trace + "-0123456789abcdef-1", "baggage": "sentry-trace_id=" + trace}
 headers |= {"Authorization": "Bearer " + token, "Cookie": "session=" + token}
 assert app.test_client().get("/fail?token=" + token, headers=headers).status_code == 500
 sentry_sdk.flush()
 """
-)
 
 
 def test_a_request_that_fails_is_told_without_what_it_brought(
@@ -143,8 +140,8 @@ def test_a_request_that_fails_is_told_without_what_it_brought(
 ) -> None:
     address, seen = outside
     chosen = {**os.environ, "SENTRY_DSN": f"http://public@{address}/1"}
-    command = [sys.executable, "-c", _FAULTY_DOOR]
-    done = subprocess.run(command, env=chosen, cwd=root, input="QUERYTOKEN\n", capture_output=True, text=True, timeout=120)
+    command, said = [sys.executable, "-c", _FAULTY_DOOR], f"QUERYTOKEN {TRACE}\n"
+    done = subprocess.run(command, env=chosen, cwd=root, input=said, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     [event] = seen.events
     assert event["request"]["url"].endswith("/fail")
