@@ -40,17 +40,26 @@ def start(tmp_path: Path) -> Iterator[Start]:
     servers: list[subprocess.Popen[bytes]] = []
 
     def one(configuration: str, *options: str) -> str:
-        port, file = free_port(), tmp_path / "redis.conf"
-        file.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n{configuration}\n", encoding="utf-8")
-        servers.append(subprocess.Popen([redis_server(), str(file), *options], stdout=subprocess.DEVNULL))
-        address = f"redis://127.0.0.1:{port}/0"
-        until(lambda: _answers(address))
-        return address
+        for _attempt in range(20):  # a cluster's server wants the port 10,000 above its own as well
+            port, file = free_port(), tmp_path / "redis.conf"
+            file.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n{configuration}\n", encoding="utf-8")
+            server = subprocess.Popen([redis_server(), str(file), *options], stdout=subprocess.DEVNULL)
+            servers.append(server)
+            address = f"redis://127.0.0.1:{port}/0"
+            if _is_up(server, address):
+                return address
+        raise AssertionError("no redis-server has started")
 
     yield one
     for server in servers:
         server.kill()
         server.wait()
+
+
+def _is_up(server: subprocess.Popen[bytes], address: str) -> bool:
+    """Waits until it answers, or has ended."""
+    until(lambda: server.poll() is not None or _answers(address))
+    return server.poll() is None
 
 
 def _answers(address: str) -> bool:
