@@ -1,7 +1,7 @@
-"""Which database DATABASE_URL leads to: the same on a standby and after a failover to it, and no two others have it.
+"""Which database DATABASE_URL leads to: the same on a standby, and after a failover to it.
 
-Branches and copies of a server's files (a snapshot that is started) have it in common: whoever compares learns too little then,
-and nothing wrong.
+Others have another id, but for branches and copies of a server's files (a snapshot that is started): whoever compares learns too
+little then, and nothing wrong.
 """
 
 from __future__ import annotations

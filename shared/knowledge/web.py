@@ -189,22 +189,26 @@ def robots_of(url: str) -> str:
     return body.decode("utf-8-sig", "replace").replace("\0", "")
 
 
-def _with_one_other(text: str) -> str:
+def _with_few_names(text: str) -> str:
     """The same for us, with one name for all other robots: Protego keeps each rule for each name above it, and 90 KB with 3,000
     names and 3,000 rules are 640 MB."""
-    return "\n".join("User-agent: other" if _is_of_others(line) else line for line in text.splitlines())
+    return "\n".join(map(_renamed, text.splitlines()))
 
 
-def _is_of_others(line: str) -> bool:
+def _renamed(line: str) -> str:
     found = _AGENT_LINE.match(line)
-    return found is not None and found["agent"].strip().lower() not in ("*", AGENT.lower(), "")
+    name = found["agent"].strip().lower() if found else ""
+    if name in ("", "*"):
+        return line
+    ours = name.replace("*", "")  # Protego reads Switch* as Switch, and takes that for us
+    return f"User-agent: {ours if ours and AGENT.lower().startswith(ours) else 'other'}"
 
 
 class Robots:
     """What a robots.txt allows us."""
 
     def __init__(self, text: str) -> None:
-        self._rules = Protego.parse(_with_one_other(text))
+        self._rules = Protego.parse(_with_few_names(text))
 
     def allows(self, url: str) -> bool:
         """Whether a page may be read."""

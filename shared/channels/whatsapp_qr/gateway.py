@@ -25,6 +25,8 @@ RETRY = Meaning(Outcome.RETRY, Reason.PROVIDER_FAILED)
 UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
 #: The phone did not confirm it, and may have sent it.
 UNCONFIRMED = Meaning(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)
+#: What Evolution looks for while it starts an instance, or has lost its phone, and is not there yet; and what WEBJS' page does.
+_NOT_THERE = ("textmessage", "mediamessage", "audiowhatsapp", "onwhatsapp", "sendmessage", "getchat", "widfactory")
 #: What WhatsApp Web's clients below the gateways say (Baileys, whatsmeow, a page in a browser) -> what it means; the first that a
 #: failure contains counts.
 SAYINGS: tuple[tuple[str, Meaning], ...] = (
@@ -50,12 +52,7 @@ SAYINGS: tuple[tuple[str, Meaning], ...] = (
     ("browser has disconnected", OFFLINE),
     ("detached frame", OFFLINE),
     ("frame was detached", OFFLINE),
-    # Evolution, while it starts an instance, or has lost its phone: it looks for what is not there yet. The same of WEBJS' page.
-    *(
-        (f"reading '{member}'", OFFLINE)
-        for member in ("textmessage", "mediamessage", "audiowhatsapp", "onwhatsapp", "sendmessage")
-    ),
-    *((f"reading '{member}'", OFFLINE) for member in ("getchat", "widfactory")),
+    *((f"reading '{member}'", OFFLINE) for member in _NOT_THERE),
     ("not-acceptable", UNREACHABLE),  # Baileys: WhatsApp knows no such chat
     ("invalid wid", UNREACHABLE),  # the same of WEBJS
     ("unknown server", UNREACHABLE),  # the same of whatsmeow
