@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterable
@@ -95,6 +96,8 @@ def with_database(program: str, arguments: argparse.Namespace, *refusals: type[E
         sys.stdout.flush()
         return code
     except BrokenPipeError:
+        if not _has_lost_its_reader():  # it is another pipe's
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python, which flushes it once more at its end
         return CLOSED
     except expected as refusal:
@@ -106,6 +109,13 @@ def with_database(program: str, arguments: argparse.Namespace, *refusals: type[E
         cause = problem.__cause__ if isinstance(problem.__cause__, Exception) else problem
     print(f"{program}: {unreachable(cause)}", file=sys.stderr)
     return 1
+
+
+def _has_lost_its_reader() -> bool:
+    """Whether nobody reads what this process writes."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def unreachable(problem: Exception) -> str:

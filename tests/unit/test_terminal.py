@@ -36,13 +36,19 @@ def test_a_signal_is_not_lost_where_python_ignores_exceptions(root: Path, arriva
     assert (done.returncode, done.stderr) == (1, "it: stopped\n")
 
 
+def _with_database(run: str) -> str:
+    """A program whose command is this function."""
+    code = "import argparse, os, sys; from scripts.local.terminal import with_database as run; "
+    return f"{code}sys.exit(run('it', argparse.Namespace(run={run})))"
+
+
+ENVIRONMENT = {**os.environ, "DATABASE_URL": "postgresql://nobody@localhost/none"}
+
+
 def test_a_reader_that_has_read_enough_is_no_error(root: Path) -> None:
-    many = "print('a line\\n' * 100_000) or 0"  # more than a pipe holds
-    code = "import argparse, sys; from scripts.local.terminal import with_database as run; "
-    code += f"sys.exit(run('it', argparse.Namespace(run=lambda _: {many})))"
-    environment = {**os.environ, "DATABASE_URL": "postgresql://nobody@localhost/none"}
+    code = _with_database("lambda _: print('a line\\n' * 100_000) or 0")  # more than a pipe holds
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], cwd=root, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as writer:
         assert writer.stdout is not None
         assert writer.stderr is not None
@@ -50,3 +56,12 @@ def test_a_reader_that_has_read_enough_is_no_error(root: Path) -> None:
         writer.stdout.close()
         assert writer.stderr.read() == ""
     assert writer.returncode == CLOSED
+
+
+def test_a_pipe_that_breaks_elsewhere_is_not_taken_for_the_readers(root: Path) -> None:
+    a_pipe_without_reader = "lambda _: (lambda ends: os.close(ends[0]) or os.write(ends[1], b'x'))(os.pipe())"
+    done = subprocess.run(
+        [sys.executable, "-c", _with_database(a_pipe_without_reader)],
+        cwd=root, env=ENVIRONMENT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "BrokenPipeError: [Errno 32] Broken pipe")
