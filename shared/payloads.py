@@ -57,9 +57,23 @@ def _row_id(**options: Any) -> fields.Integer:
     return fields.Integer(strict=True, validate=validate.Range(1, MAX_ROW_ID, error="must be a positive row id"), **options)
 
 
+#: Characters that nobody sees: blanks, what Unicode ignores (Default_Ignorable_Code_Point), an empty cell of Braille. Those
+#: beyond U+FFFF are apart, for the patterns of the OpenAPI document do not know them.
+INVISIBLE = (
+    r"\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+)
+_VISIBLE = re.compile(rf"[^{INVISIBLE}\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]")
+
+
+def is_blank(text: str) -> bool:
+    """Whether nobody would see anything of a text. An emoji of several that are joined is seen, and so is any word."""
+    return _VISIBLE.search(text) is None
+
+
 def not_blank(text: str) -> None:
     """A marshmallow check of texts that people read. Raises ValidationError."""
-    if not text.strip():
+    if is_blank(text):
         raise ValidationError("must not be empty")
     if strip_invalid(text) != text:
         raise ValidationError("must not contain NUL or half of a surrogate pair")

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shared.ai import headed_thoughts, roles
-from shared.payloads import strip_invalid
+from shared.payloads import is_blank, strip_invalid
 
 #: Characters that a marker, a mark of its server or a call begins with.
 TRIGGERS = "<[◁&`{\\【\ue200"
@@ -126,7 +126,7 @@ def cleaned(text: str, own_name: str = "") -> str:
     text = without_thoughts(roles.before_marked_turn(roles.without_beginning(text, own_name)))
     text = roles.before_next_turn(roles.without_beginning(text, own_name), own_name)
     text = roles.without_end(text).strip()
-    return text if any(character.isprintable() and not character.isspace() for character in text) else ""
+    return "" if is_blank(text) else text
 
 
 def without_thoughts(text: str) -> str:

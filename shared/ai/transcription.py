@@ -21,7 +21,7 @@ from shared.budgets.meter import Most, metered
 from shared.config import settings
 from shared.db.credentials import decrypt
 from shared.errors import PermanentRefusal
-from shared.payloads import strip_invalid
+from shared.payloads import is_blank, strip_invalid
 
 #: Bytes of a file that providers take.
 MAX_BYTES = 25 * 1024 * 1024
@@ -163,7 +163,7 @@ def _read(content: bytes) -> Transcript:
     text = " ".join(strip_invalid(text.replace("\x00", "")).split())[:MAX_TEXT]
     usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
     return Transcript(
-        "" if _HEARD_IN_SILENCE.fullmatch(text) else text,
+        "" if is_blank(text) or _HEARD_IN_SILENCE.fullmatch(text) else text,
         _whole(usage.get("seconds") or answer.get("duration")) or None,
         _whole(usage.get("input_tokens") or usage.get("prompt_tokens")),
         _whole(usage.get("output_tokens") or usage.get("completion_tokens")),

@@ -1,5 +1,4 @@
 """What webhooks report, in types that all channels share, and how to read JSON whose shape nobody promises.
-
 A channel's parser turns a body into batches of items; web/hooks/inbox.py stores them.
 """
 
@@ -13,6 +12,7 @@ from math import isfinite
 from typing import Any, Protocol, TypeVar
 
 from shared.channels.kinds import Author, Kind, MediaKind
+from shared.payloads import is_blank
 
 log = logging.getLogger(__name__)
 
@@ -222,9 +222,9 @@ def get_path(value: Any, *path: str) -> Any:
 
 
 def get_text(value: Any, *path: str) -> str:
-    """The text at a path, without space around it; "" if there is none."""
+    """The text at a path, without space around it; "" if there is none, or nobody would see anything of it."""
     text = get_path(value, *path)
-    return text.strip() if isinstance(text, str) else ""
+    return text.strip() if isinstance(text, str) and not is_blank(text) else ""
 
 
 def get_id(value: Any, *path: str) -> str:

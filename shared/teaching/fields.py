@@ -13,10 +13,10 @@ from marshmallow import ValidationError, fields, validate
 
 from shared.http import headers
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
-from shared.payloads import MAX_ROW_ID, not_blank
+from shared.payloads import INVISIBLE, MAX_ROW_ID, not_blank
 
-#: As str.strip() has it. From the beginning on, for some generated clients look nowhere else.
-NOT_BLANK = r"^[\s\S]*[^\s\x1c-\x1f\x85]"
+#: As `not_blank` has it. From the beginning on, for some generated clients look nowhere else.
+NOT_BLANK = rf"^[\s\S]*[^{INVISIBLE}]"
 #: How an address begins, as normalize_url takes it.
 HTTP = "^[Hh][Tt][Tt][Pp][Ss]?://"
 _MESSAGES: dict[str, Any] = {"required": "must be given", "null": "must not be null"}

@@ -252,7 +252,14 @@ def test_a_key_that_comes_again_with_another_content_is_refused(page: Page, worl
     assert [message["content"] for message in world.messages(role="user")] == ["When do you ship?"]
 
 
-BODIES: list[Any] = [{}, {"content": ""}, {"content": 7}, {"content": "x", "more": 1}, {"content": "x" * 16_001}, []]
+BODIES: list[Any] = [
+    {},
+    {"content": ""},
+    {"content": 7},
+    *({"content": text} for text in ("\u2060\u3164", "x" * 16_001)),
+    {"content": "x", "more": 1},
+    [],
+]
 
 
 @pytest.mark.parametrize("body", BODIES)

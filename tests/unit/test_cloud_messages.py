@@ -26,6 +26,7 @@ from shared.channels.inbound import (
 from shared.channels.kinds import EFFECTS, Author, Kind, MediaKind
 from shared.channels.whatsapp_cloud import template_events, webhook
 from shared.channels.whatsapp_cloud.messages import READERS, SILENT
+from tests.unit.texts import BLANK, SEEN
 
 ANA = "4915112345"
 
@@ -149,6 +150,16 @@ def test_the_api_gets_it_as_data() -> None:
     assert asked.data == {"quoted": {"id": "wamid.q"}, "referral": {"ctwa_clid": "A"}}
 
 
+@pytest.mark.parametrize("text", SEEN)
+def test_a_text_of_which_something_is_seen_stays_as_it_is(text: str) -> None:
+    assert message("text", text={"body": text}).content == text
+
+
+@pytest.mark.parametrize("blank", BLANK)
+def test_a_caption_that_nobody_sees_is_none(blank: str) -> None:
+    assert message("image", image={"id": "1", "caption": blank}).content == "[image]"
+
+
 def test_files_of_a_form_are_fetched() -> None:
     left = {"id": 79, "mime_type": "image/jpeg", "sha256": "a=", "file_name": "left.jpg"}
     bill = {"id": "80", "mime_type": "Application/PDF", "file_name": "bill.pdf"}
@@ -269,6 +280,7 @@ SILENCE: list[dict[str, Any]] = [
     sent("novelty"),
     sent("novelty", novelty={"state": "on"}),
     sent("text", text={"body": " \n "}),
+    *(sent("text", text={"body": blank}) for blank in BLANK),
     sent("text", text={"body": " "}, context={"from": "1", "id": "wamid.0"}),
     sent("text", text={"body": ""}, referral={"source_type": "ad", "source_id": "1202"}),
     sent("novel_pin", novel_pin={"id": "wamid.0", "type": "pin"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from shared.payloads import IncomingMessage, WebhookDelivery, check, read
 from shared.queues import Queue
 from shared.teaching import fields
 from shared.teaching.hours import opening_hours_field
+from tests.unit.texts import BLANK, SEEN
 
 GOOD = {"chatbot_id": 1, "channel": "widget", "external_user_id": "v-1", "content": "Hello"}
 
@@ -30,6 +32,7 @@ BAD = [
     ("external_user_id", "x" * 256, "at most 255"),
     ("external_id", "a\x00b", "NUL"),
     ("content", "   ", "must not be empty"),
+    *(("content", blank, "must not be empty") for blank in BLANK),
     ("content", "x" * 16_001, "must have at most 16000 characters on widget, and has 16001"),
     ("metadata", [], "Not a valid mapping"),
     ("colour", "red", "Unknown field"),
@@ -42,6 +45,12 @@ def test_a_wrong_field_is_named_with_what_it_got_and_wants(field: str, value: An
         check(IncomingMessage, "message", {**GOOD, field: value})
     assert list(caught.value.errors) == [field]
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("text", SEEN)
+def test_what_is_joined_by_characters_that_nobody_sees_is_a_text(text: str) -> None:
+    assert check(IncomingMessage, "message", {**GOOD, "content": text})["content"] == text
+    assert re.match(fields.NOT_BLANK, text)
 
 
 @pytest.mark.parametrize("field", ["chatbot_id", "channel", "external_user_id", "content"])
@@ -110,7 +119,7 @@ def test_an_events_name_is_a_name(event: str) -> None:
 
 @given(
     name=st.sampled_from(list(CHANNELS)),
-    content=st.text(min_size=1, max_size=4_096).filter(lambda text: text.strip() and "\x00" not in text),
+    content=st.text(min_size=1, max_size=4_096).filter(lambda text: re.match(fields.NOT_BLANK, text) and "\x00" not in text),
     chatbot_id=st.integers(1, 2**63 - 1),
 )
 @settings(max_examples=100, deadline=None)

@@ -12,6 +12,7 @@ from scripts.local.simulator.providers import THOUGHTS
 from shared.ai import answer_text, completion, lessons, profiles, provider, refusals
 from shared.ai.failures import KeyRefused
 from shared.errors import OutsideFailure, Snooze
+from tests.unit.texts import BLANK
 
 TOOL = {"type": "function", "function": {"name": "hand_over", "description": "To a person.", "parameters": {"type": "object"}}}
 ANSWER = "We ship in two days."
@@ -562,7 +563,8 @@ def test_a_filtered_answer_is_not_sent_by_halves(reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", " \n", "\u200b", "\ufeff\n", "\x00", "\u2060\u200d", None, [], [{"type": "text", "text": "\u200b"}]]
+    "content",
+    ["", " \n", *BLANK, None, [], [{"type": "text", "text": "\u200b"}]],
 )
 def test_an_answer_in_which_nothing_can_be_seen_is_empty(content: Any) -> None:
     with pytest.raises(provider.NoText, match="an empty reply"):

@@ -26,6 +26,7 @@ from shared.channels.telegram.send import is_topic_gone
 from shared.channels.telegram.updates import parse_body, pressed_button
 from shared.errors import OutcomeUnknown, PermanentRefusal, Snooze
 from shared.http import Response
+from tests.unit.texts import BLANK, SEEN
 
 ANA = {"id": 42, "is_bot": False, "first_name": "Ana", "last_name": "Silva"}
 
@@ -281,6 +282,8 @@ def test_reactions() -> None:
         {"deleted_business_messages": {"business_connection_id": "b", "chat": {"id": 42}, "message_ids": [7]}},
         {"callback_query": {"id": "q", "from": ANA, "inline_message_id": "i", "data": "y"}},
         {"callback_query": {"id": "q", "from": ANA, "game_short_name": "snake"}},
+        *({"message": message(text=blank)} for blank in BLANK),
+        *({"edited_message": message(text=blank)} for blank in BLANK[:1]),
         {"poll_answer": {"poll_id": "p", "user": ANA, "option_ids": [0]}},
         {
             "message_reaction": {
@@ -295,6 +298,11 @@ def test_reactions() -> None:
 )
 def test_nobody_waits_for_an_answer(update: dict[str, Any]) -> None:
     assert isinstance(item_of(update), IgnoredItem)
+
+
+@pytest.mark.parametrize("text", SEEN)
+def test_a_text_of_which_something_is_seen_stays_as_it_is(text: str) -> None:
+    assert read(text=text).content == text
 
 
 NAMES = st.sampled_from([

@@ -99,6 +99,7 @@ def test_what_a_file_is_decides_and_not_what_it_is_called(
         ("", ""),
         ("  ", ""),
         ("...", ""),
+        ("\u3164\u2060", ""),
         ("Thanks for watching!", ""),
         ("Legendas pela comunidade Amara.org", ""),
         ("Untertitel der Amara.org-Community", ""),

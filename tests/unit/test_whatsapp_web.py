@@ -23,6 +23,7 @@ from shared.channels.inbound import (
 from shared.channels.kinds import Author, Kind, MediaKind
 from shared.channels.whatsapp_qr import evolution, waha
 from shared.channels.whatsapp_qr.unwrap import MAX_WRAPPERS, unwrap
+from tests.unit.texts import BLANK, SEEN
 
 PHONE, LID, TIME = "4915112345", "77001@lid", 1790000000
 
@@ -813,6 +814,8 @@ SILENT: tuple[dict[str, Any], ...] = (
         for kind in (3, "EVENT_COVER_IMAGE", 7, "MEDIA_POLL")
     ),
     {"messageContextInfo": {"messageSecret": "x"}},
+    *({"conversation": blank} for blank in BLANK),
+    {"extendedTextMessage": {"text": "\u2060"}},
     {},
 )
 
@@ -822,6 +825,17 @@ SILENT: tuple[dict[str, Any], ...] = (
 @pytest.mark.parametrize("wrapper", [None, "ephemeralMessage"])
 def test_nobody_waits_for_an_answer(item_of: Callable[[Any], InboundItem], message: Any, wrapper: str | None) -> None:
     assert isinstance(item_of({wrapper: {"message": message}} if wrapper else message), IgnoredItem)
+
+
+@ENGINES
+@pytest.mark.parametrize("text", SEEN)
+def test_a_text_of_which_something_is_seen_stays_as_it_is(item_of: Callable[[Any], InboundItem], text: str) -> None:
+    assert shown(item_of({"conversation": text})) == (Kind.TEXT, text, {})
+
+
+@pytest.mark.parametrize("blank", BLANK)
+def test_a_text_of_the_page_of_which_nothing_is_seen_is_silent(blank: str) -> None:
+    assert isinstance(waha_item(body=blank, _data={"type": "chat"}), IgnoredItem)
 
 
 PAGE_NOTES = (

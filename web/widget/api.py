@@ -15,6 +15,7 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable, Unauthorized, Un
 
 from shared.config import settings
 from shared.errors import InvalidPayload
+from shared.payloads import is_blank
 from shared.queue_service import Accepted, QueueService
 from web import uploads
 from web.files import answer_with
@@ -125,7 +126,7 @@ def _message(visitor: Visitor) -> tuple[str, list[files.Sent]]:
         raise BadRequest('The body must be {"content": "the text"}, with files also {"files": ["…"]}.')
     sent = files.sent_by(visitor, body.get("files", []))
     content: str = body["content"]
-    return content if content.strip() or not sent else uploads.label(sent[0].kind), sent
+    return content if not is_blank(content) or not sent else uploads.label(sent[0].kind), sent
 
 
 def _accept(visitor: Visitor, content: str, sent: list[files.Sent], key: str | None) -> Accepted:

@@ -86,6 +86,8 @@ def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
     if command == "start" and argument:
         data["referral"] = {"source_type": "link", "source_id": argument}
     words = in_words(data, _command_words(command, argument) or words_of(message))
+    if kind == "text" and not words:  # nobody needs to hear that we read only text
+        return IgnoredItem(raw=body)
     metadata = {"profile_name": name_of(message.get("from")), "topic": _topic(message)}
     is_silent = command in _NOT_ANSWERED or (kind in _GIVEN and not words)
     if (not words or media) and not is_silent:

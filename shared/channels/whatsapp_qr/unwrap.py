@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from shared.channels.inbound import get_text
+
 #: Messages within messages: people's clients nest three at most.
 MAX_WRAPPERS = 16
 #: Members beside a message's content.
@@ -29,7 +31,7 @@ def text(value: Any, *path: str) -> str:
     found = field(value, *path)
     if isinstance(found, int) and not isinstance(found, bool):
         return str(found)
-    return found.strip() if isinstance(found, str) else ""
+    return get_text(found)
 
 
 def first_text(value: Any, *names: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shared.channels import nested_json
-from shared.channels.inbound import Media, get_objects, integer, is_true
+from shared.channels.inbound import Media, get_objects, get_text, integer, is_true
 from shared.channels.kinds import Kind, MediaKind
 from shared.channels.whatsapp_qr.content import Content, choice, contacts, event, form, location, order, poll, product, vote
 from shared.channels.whatsapp_qr.unwrap import field, first_text, text
@@ -16,7 +16,7 @@ _WORDS = ("text", "contentText", "caption", "body", "hydratedContentText", "titl
 
 
 def _text(part: Any) -> Content | None:
-    words = part.strip() if isinstance(part, str) else first_text(part, "text", "matchedText", "canonicalUrl", "title")
+    words = get_text(part) if isinstance(part, str) else first_text(part, "text", "matchedText", "canonicalUrl", "title")
     return Content(words) if words else None
 
 
