@@ -122,17 +122,39 @@ def test_what_another_tab_has_sent_has_not_failed_here(page: Browser) -> None:
     network(page, offline=True)
     page.type("When do you ship?\ue007")
     page.until("document.querySelector('#messages > .failed') !== null")
-    network(page)
     first, address = page.driver.current_window_handle, page.driver.current_url
     page.driver.switch_to.new_window("tab")
     page.open(address)
-    page.until("document.querySelector('#messages > .failed') !== null")
-    page.press("Try again")
     page.until("document.querySelector('#messages > .user .sent, #messages > .user .delivered') !== null")
     page.driver.switch_to.window(first)
+    network(page)
     page.until("document.querySelector('#messages > .failed') === null")
     page.until("document.querySelectorAll('#messages > .user').length === 1")
     assert db.scalar("select count(*) from job where queue = 'incoming-messages'") == 1
+
+
+def test_what_was_written_without_a_network_is_sent_in_its_order_when_that_is_back(page: Browser) -> None:
+    network(page, offline=True)
+    page.type("When do you ship?\ue007")
+    page.until("document.querySelectorAll('#messages > .failed').length === 1")
+    page.type("To Norway?\ue007")
+    page.until("document.querySelectorAll('#messages > .failed').length === 2")
+    page.press("Try again")
+    page.until("document.querySelectorAll('#messages > .failed').length === 2")
+    network(page)
+    page.until("document.querySelectorAll('#messages > .user .sent, #messages > .user .delivered').length === 2")
+    assert page.texts(".failed") == []
+    sent = db.rows("select payload ->> 'content' as content from job where queue = 'incoming-messages' order by id")
+    assert [message["content"] for message in sent] == ["When do you ship?", "To Norway?"]
+
+
+def test_what_could_not_be_sent_yesterday_is_sent_only_by_a_press(page: Browser) -> None:
+    left = "{key: 'of-yesterday', content: 'When do you ship?', state: 'failed', waits: true, why: 'Not sent yet.', created_at}"
+    page.run(f"const created_at = new Date(Date.now() - 25 * 3600_000).toISOString(); keep('outbox', [{left}])")
+    page.driver.refresh()
+    assert page.texts("#messages > .failed .meta") == ["Not sent.Try again"]
+    page.press("Try again")
+    page.until("document.querySelectorAll('#messages > .user .sent, #messages > .user .delivered').length === 1")
 
 
 def test_a_size_is_written_as_the_pages_language_does(page: Browser) -> None:

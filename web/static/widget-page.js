@@ -21,8 +21,12 @@ const SILENCE = 45_000;
 const LATE = 60_000;
 /** Milliseconds after which a hidden page gives its stream back. */
 const UNSEEN = 60_000;
-/** Attempts at sending before the visitor is asked. */
+/** Attempts at sending before the visitor is told. */
 const ATTEMPTS = 3;
+/** Milliseconds after which what could not be sent is tried again, if nothing says earlier that the network is back. */
+const AGAIN = 30_000;
+/** Milliseconds after which a message that could not be sent is no longer sent by itself: its visitor has gone on without it. */
+const PAST = 24 * 3600_000;
 
 /** Milliseconds after which a reply that stopped in the middle is not shown any longer; its message comes, or another attempt. */
 const STALE = 60_000;
@@ -38,7 +42,8 @@ const messages = new Map(); // id -> {id, role, content, status, reply_to, creat
 const drafts = new Map(); // id of a question -> {content, html, tail, timer}: the reply that is being written
 let attached = []; // {name, size, kind, url, file, why}: of the message that is being written; file once it is uploaded
 const previews = new Map(); // file -> url of a picture that was sent from this page
-let outbox = recall("outbox") || []; // {key, content, files, created_at, state: "sending" | "failed", why}
+let outbox = recall("outbox") || []; // {key, content, files, created_at, state: "sending" | "failed", why, waits: it is sent by itself}
+const due = new Set(); // keys of those that wait and are tried now: without a word, until it is known what comes of it
 const own = new Set(outbox.map(({ key }) => key)); // what has been in it; the rest of what is kept is other tabs'
 let cursor = 0; // the newest revision that this page has seen
 let unread = 0;
@@ -46,6 +51,7 @@ let open = true; // the launcher says otherwise
 let streaming = null; // the stream's AbortController
 let unseenTimer = 0;
 let lateTimer = 0;
+let waitingTimer = 0;
 let more = false; // older messages are on the server
 
 /* ---- what stays on this device; a browser that forbids storage gets a chat that lasts as long as the page */
@@ -317,6 +323,12 @@ function say(content, files = []) {
   own.add(item.key);
   keepOutbox();
   draw(item.key);
+  sendWaiting();
+}
+
+/** What could not be sent is tried again, before what was written after it. */
+function sendWaiting() {
+  outbox.filter(({ waits }) => waits).forEach(({ key }) => due.add(key));
   post();
 }
 
@@ -326,12 +338,12 @@ let posting = false;
 async function post() {
   if (posting) return;
   posting = true;
-  for (let item; (item = outbox.find(({ state }) => state === "sending")); ) await postOne(item);
+  for (let item; (item = outbox.find(({ key, state }) => state === "sending" || due.has(key))); ) await postOne(item);
   posting = false;
 }
 
 async function postOne(item) {
-  for (let attempt = 1; item.state === "sending"; attempt += 1) {
+  for (let attempt = 1; item.state === "sending" || due.has(item.key); attempt += 1) {
     try {
       const answer = await call("/messages", {
         method: "POST",
@@ -343,7 +355,8 @@ async function postOne(item) {
       return;
     } catch (problem) {
       const passing = !problem.status || problem.status >= 500 || problem.status === 429;
-      if (passing && attempt < ATTEMPTS) await pause(Math.max(problem.wait || 0, attempt) * 1000);
+      if (passing && attempt < ATTEMPTS && item.state === "sending") await pause(Math.max(problem.wait || 0, attempt) * 1000);
+      else if (passing) unsent(item, problem);
       else failed(item, problem);
     }
   }
@@ -351,6 +364,7 @@ async function postOne(item) {
 
 function accepted(item, { id, status }) {
   outbox = outbox.filter((other) => other !== item);
+  due.delete(item.key);
   keepOutbox();
   // The stream may have been faster.
   if (!messages.has(id)) messages.set(id, { id, role: "user", content: item.content, status, reply_to: null, created_at: item.created_at, files: item.files });
@@ -360,12 +374,24 @@ function accepted(item, { id, status }) {
   nudge();
 }
 
+/** It waits, and so does what was written after it: they arrive in their order. */
+function unsent(item, { status, wait }) {
+  const why = status === 429 ? _("Too many messages at once.") : _("Not sent yet. It goes by itself when the connection is back.");
+  due.clear();
+  outbox.filter((other) => other === item || other.state === "sending").forEach((other) => Object.assign(other, { state: "failed", why, waits: true }));
+  clearTimeout(waitingTimer);
+  waitingTimer = setTimeout(sendWaiting, Math.max(AGAIN, (wait || 0) * 1000));
+  keepOutbox();
+  draw();
+}
+
 function failed(item, { status }) {
+  due.delete(item.key);
   item.state = "failed";
-  if (status === 429) item.why = _("Too many messages at once.");
-  else if (status === 403 || status === 404) item.why = _("This chat is not available here.");
+  item.waits = false;
+  if (status === 403 || status === 404) item.why = _("This chat is not available here.");
   else if (status === 400 || status === 413 || status === 422) item.why = _("This message cannot be sent as it is.");
-  else item.why = _("Not sent. Are you online?");
+  else item.why = _("Not sent.");
   keepOutbox();
   draw();
 }
@@ -488,7 +514,7 @@ function fileLink(file, detail) {
 function retry(key) {
   outbox.filter((item) => item.key === key).forEach((item) => (item.state = "sending"));
   draw();
-  post();
+  sendWaiting();
   $("text").focus();
 }
 
@@ -756,13 +782,14 @@ function late() {
 /** The network is back: a stream from before it went may be dead, and not know. */
 function again() {
   online(true);
-  post();
+  sendWaiting();
   stopListening();
   nudge();
   if (visible()) listen();
 }
 
 function online(good) {
+  if (good && document.body.classList.contains("offline")) sendWaiting();
   document.body.classList.toggle("offline", !good);
   $("presence").textContent = good ? _("Here to help") : _("Connecting again…");
 }
@@ -909,6 +936,7 @@ async function start() {
   $("text").value = recall("text", "sessionStorage") || "";
   grow();
   sayLength();
+  outbox.filter(({ created_at }) => Date.now() - Date.parse(created_at) > PAST).forEach((item) => Object.assign(item, { waits: false, why: _("Not sent.") }));
   draw();
   await renew();
   setInterval(renew, 3600_000);
@@ -923,7 +951,7 @@ async function start() {
       await pause(Math.min(30_000, 1000 * 2 ** failures++));
     }
   }
-  post();
+  sendWaiting();
   listen();
 }
 
