@@ -26,6 +26,7 @@ from werkzeug.exceptions import TooManyRequests
 from shared.broker.connection import outage
 from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
+from web import turned_away
 from web.widget.visitor import Visitor
 
 log = logging.getLogger(__name__)
@@ -62,27 +63,31 @@ def check_message(visitor: Visitor) -> None:
     """
     conf = settings()
     address = f"address:{client_site()}:{visitor.chatbot_id}"
-    _count(conf.widget_messages_per_minute, f"visitor:{visitor.ordering_key}", "This visitor may send {} messages")
-    _count(conf.widget_address_messages_per_minute, address, "Visitors from this address may send {} messages")
+    with turned_away.noted(visitor.chatbot_id, "visitor"):
+        _count(conf.widget_messages_per_minute, f"visitor:{visitor.ordering_key}", "This visitor may send {} messages")
+    with turned_away.noted(visitor.chatbot_id, "address"):
+        _count(conf.widget_address_messages_per_minute, address, "Visitors from this address may send {} messages")
     together = "All visitors of this chatbot together may send {} messages"
     try:
-        _count(conf.widget_chatbot_messages_per_minute, f"chatbot:{visitor.chatbot_id}", together)
+        with turned_away.noted(visitor.chatbot_id, "chatbot"):
+            _count(conf.widget_chatbot_messages_per_minute, f"chatbot:{visitor.chatbot_id}", together)
     except TooManyRequests:
         _tell_of_chatbot(visitor.chatbot_id)
         raise
 
 
 @contextmanager
-def counted_file(customer_id: int, size: int) -> Iterator[None]:
+def counted_file(visitor: Visitor, customer_id: int, size: int) -> Iterator[None]:
     """Counts the bytes of a visitor's file, which the block keeps. Raises TooManyRequests.
 
     A full quota refuses the files of a business's other channels, too, and files without a message count for a day: nobody
     should be able to fill it alone. One that is not kept fills nothing, and does not count.
     """
-    limit = RateLimitItemPerDay(max(LEAST_OF_FILES, settings().media_quota // QUOTA_PARTS))
+    limit = RateLimitItemPerDay(files_of_an_address())
     name, megabytes = f"files:{client_site()}:{customer_id}", math.ceil(size / 1024 / 1024)
     allowed = "Visitors from this address may send {} MiB of files"
-    _count_in(limit, name, allowed, megabytes)
+    with turned_away.noted(visitor.chatbot_id, "files"):
+        _count_in(limit, name, allowed, megabytes)
     try:
         yield
     except BaseException:
@@ -90,10 +95,16 @@ def counted_file(customer_id: int, size: int) -> Iterator[None]:
         raise
 
 
-def check_session() -> None:
+def files_of_an_address() -> int:
+    """MiB of files that the visitors of one address may send to a business in a day."""
+    return max(LEAST_OF_FILES, settings().media_quota // QUOTA_PARTS)
+
+
+def check_session(chatbot_id: int) -> None:
     """Counts a new visitor of the request's address. Raises TooManyRequests."""
     limit = settings().widget_sessions_per_minute
-    _count(limit, f"sessions:{client_site()}", "Visitors from this address may begin {} sessions")
+    with turned_away.noted(chatbot_id, "sessions"):
+        _count(limit, f"sessions:{client_site()}", "Visitors from this address may begin {} sessions")
 
 
 def check_api_key(key_id: int) -> None:

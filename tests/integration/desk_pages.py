@@ -39,6 +39,7 @@ from shared.payloads import check
 from shared.people import audit, users
 from shared.webhooks import endpoints
 from tests.builders import World
+from web import turned_away
 from web.api import keys
 
 PASSWORD = "correct horse battery"
@@ -110,6 +111,8 @@ def furnish(world: World) -> dict[str, int]:
             audit.record("user.changed", "user", number, {"name": "<b>Emma</b>"}, user=None, customer_id=world.customer)
     given = {"tokens": 100_000, "money": 20, "at_limit": "text", "text": "Call <b>us</b>."}
     budgets.set_budget(world.customer, check(BudgetSchema, "budget", given))
+    turned_away.note(world.chatbot, "chatbot")
+    turned_away.note(world.chatbot, "address")
     prices.set_price("https://api.openai.com/v1", "gpt-4o-mini", Decimal("0.15"), Decimal("0.6"))
     return {
         "customer": world.customer,

@@ -21,7 +21,7 @@ from shared.teaching.hours import DAYS, time_zone_choices
 from shared.teaching.providers import MAX_PROVIDERS
 from web.api.api import MAX_TEXT_BODY
 from web.audited import audited
-from web.desk import desk, forms, hours, test_chat
+from web.desk import desk, forms, hours, silences, test_chat
 from web.desk.access import allowed
 from web.desk.knowledge import own_language
 from web.desk.redirects import see_other
@@ -207,7 +207,8 @@ def _bot(chatbot_id: int) -> dict[str, Any]:
 
 
 def _list(problems: dict[str, str] | None = None, status: int = 200) -> Response:
-    page = render_template("desk/chatbots.html", bots=bots_of(g.customer.id), problems=problems or {})
+    silent = silences.of_business(g.customer.id)
+    page = render_template("desk/chatbots.html", bots=bots_of(g.customer.id), silences=silent, problems=problems or {})
     return make_response(page, status)
 
 

@@ -17,8 +17,9 @@ from shared.inbox import lists, work
 from shared.models import Chatbot
 from shared.models.limits import TooMany
 from shared.payloads import id_in
+from shared.people import users
 from web.audited import audited
-from web.desk import desk, forms, test_chat
+from web.desk import desk, forms, silences, test_chat
 from web.desk.access import MASK, allowed, masked, may_read_texts
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
@@ -104,7 +105,12 @@ def inbox() -> Response:
     """The list, and nothing beside it yet; for a page whose list has changed, the list alone."""
     if "HX-Request" in request.headers:
         return make_response(render_template("desk/inbox_list.html", **listing(forms.row_id(request.args, "open"))))
-    return make_response(render_template("desk/inbox.html", **listing()))
+    return make_response(render_template("desk/inbox.html", **listing(), has_silence=_has_silence()))
+
+
+def _has_silence() -> bool:
+    """Whether something keeps many customers from an answer; owners are told, who can do something about it."""
+    return users.may(g.user, "owner") and any(one.is_urgent for one in silences.of_business(g.customer.id))
 
 
 @desk.get("/c/<int:customer_id>/quick-replies")

@@ -13,7 +13,7 @@ from shared import db
 from shared.budgets import budgets
 from shared.budgets.usage import of_days
 from shared.models import Chatbot
-from web.desk import charts, desk
+from web.desk import charts, desk, silences
 from web.desk.access import allowed
 from web.desk.budgets import AT_LIMIT
 
@@ -50,6 +50,7 @@ def usage() -> Response:
         names=names,
         without_budget=_without_budget(of_budgets, bots),
         at_limit=AT_LIMIT,
+        silences=any(one.is_urgent for one in silences.of_business(g.customer.id)),
         width=charts.WIDTH,
         height=charts.HEIGHT,
     )

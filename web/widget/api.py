@@ -97,7 +97,7 @@ def create_session() -> tuple[Response, int]:
     try:
         token, status = token_of(_visitor()), 200
     except Unauthorized:
-        check_session()
+        check_session(g.bot.id)
         token, status = new_token(g.bot.id), 201
     return jsonify(token=token, chatbot={"name": g.bot.name}), status
 

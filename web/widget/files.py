@@ -16,7 +16,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 from shared import db
 from shared.media import files
 from shared.models import Chatbot, Conversation, Media, Message
-from web import uploads
+from web import turned_away, uploads
 from web.files import FILE
 from web.request_limits import counted_file
 from web.server.wsgi import BODY_FILE
@@ -59,9 +59,11 @@ def take(visitor: Visitor, name: str) -> tuple[Sent, str]:
     try:
         with uploads.arriving(source, request.content_type, name) as file:
             customer_id = _customer_of(visitor)
-            with counted_file(customer_id, file.size):
+            with counted_file(visitor, customer_id, file.size):
                 file.keep(customer_id)
     except FileRefused as refusal:
+        if refusal.why is Why.QUOTA:
+            turned_away.note(visitor.chatbot_id, "quota")
         raise _refusal(refusal) from None
     sent = Sent(file.kind, file.mime, file.size, file.sha256, file.name)
     text = _signer(derived_keys(_PURPOSE)).dumps([*_whose(visitor), sent.kind, sent.mime, sent.size, sent.sha256, sent.name])

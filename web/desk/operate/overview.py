@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import redis
@@ -13,9 +14,10 @@ from shared.broker.connection import outage
 from shared.channels import accounts, health
 from shared.jobs import scheduled
 from shared.jobs.sweep import swept_ago
-from shared.models import Customer
+from shared.models import Chatbot, Customer
 from shared.operations import dead_letters, overview, pauses
 from shared.queues import Queue
+from web import turned_away
 from web.desk import charts, desk
 from web.desk.access import allowed
 from web.desk.dates import COUNTED
@@ -41,6 +43,8 @@ def overview_page() -> Response:
         down=down_accounts(),
         tenants=overview.tenants(),
         pauses=pauses.overview(),
+        refused=refused_visitors(),
+        settings_of=turned_away.REASONS,
         failures=dead_letters.count_repeatable(COUNTED + 1),
         is_new=db.row(Customer.select(Customer.id).limit(1)) is None,
         words=words,
@@ -64,6 +68,19 @@ def _workers() -> tuple[list[dict[str, Any]] | None, float | None, float | None]
     except redis.RedisError as problem:
         outage.noticed(problem)
         return None, None, None
+
+
+def refused_visitors() -> list[dict[str, Any]]:
+    """Chatbots whose visitors were turned away, by limit, most often first; none while Redis, which counts them, is away."""
+    try:
+        rows = turned_away.of_chatbots(turned_away.most_affected())
+    except redis.RedisError as problem:
+        outage.noticed(problem)
+        return []
+    names = Chatbot.select(Chatbot.id, Chatbot.name, Chatbot.customer, Customer.name.alias("business")).join(Customer)
+    by_id = {row["id"]: row for row in db.rows(names.where(Chatbot.id.in_({row.chatbot_id for row in rows})))} if rows else {}
+    there = [{**asdict(row), **by_id[row.chatbot_id]} for row in rows if row.chatbot_id in by_id]
+    return sorted(there, key=lambda row: -row["count"])
 
 
 def down_accounts() -> list[dict[str, Any]]:
