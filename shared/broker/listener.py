@@ -37,14 +37,16 @@ class Listener:
         self._client, self._states = client, states
         self._wake_channel, self._push_channel = wake_channel, push_channel
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._is_lost = False
         self._closing = threading.Event()
 
     def start(self) -> None:
-        """Starts the thread, unless it runs."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._keep_listening, name="listener", daemon=True)
-            self._thread.start()
+        """Starts the thread, unless it runs. The consumers of all queues call it at the same moment."""
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._keep_listening, name="listener", daemon=True)
+                self._thread.start()
 
     def close(self) -> None:
         """Ends it."""
