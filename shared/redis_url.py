@@ -5,9 +5,9 @@ Texts show no value: it may be a secret.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from shared.setting_checks import has_valid_port
@@ -32,7 +32,7 @@ def _is_yes_or_no(text: str) -> bool:
 
 _SECONDS = (_is_seconds, f"a number of seconds, up to {_LONGEST:.0f}")
 _FLAG = (_is_yes_or_no, "true or false")
-_FILE = (lambda path: Path(path).is_file(), "a file that is there")
+_FILE = (os.path.isfile, "a file that is there")
 _TEXT = (bool, "a text")
 #: The options of every address: what each may be, and how that is said.
 _OPTIONS: dict[str, tuple[Callable[[str], bool], str]] = {
@@ -53,7 +53,7 @@ _TLS_OPTIONS: dict[str, tuple[Callable[[str], bool], str]] = {
     "ssl_cert_reqs": (_matches("none|optional|required"), "none, optional or required"),
     "ssl_check_hostname": _FLAG,
     "ssl_ca_certs": _FILE,
-    "ssl_ca_path": (lambda path: Path(path).is_dir(), "a folder that is there"),
+    "ssl_ca_path": (os.path.isdir, "a folder that is there"),
     "ssl_certfile": _FILE,
     "ssl_keyfile": _FILE,
     "ssl_password": _TEXT,

@@ -5,8 +5,10 @@ No text shows a value: it may be a secret.
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
+import stat
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -117,13 +119,21 @@ def is_sentry_dsn(text: str) -> None:
 def is_folder(path: str) -> None:
     """Raises ValidationError where no folder can be. Whether it takes files is /readyz's to say: that changes."""
     try:
-        place = next(place for place in (Path(path), *Path(path).absolute().parents) if place.exists())
         is_written_well = bool(path) and path == path.strip().strip("\"'") and min(path) >= " " and "://" not in path
-        is_possible = is_written_well and place.is_dir()
+        is_possible = is_written_well and stat.S_ISDIR(_nearest(Path(path).absolute()).st_mode)
     except (OSError, ValueError):  # a name that is too long, or that no file system takes
         is_possible = False
     if not is_possible:
         raise ValidationError("Must be a folder, or a place where one can be made. A bucket's name goes into MEDIA_BUCKET.")
+
+
+def _nearest(place: Path) -> os.stat_result:
+    """What is there, or else the nearest of what is above it. Raises OSError and ValueError, of which Path.exists() says nothing
+    from Python 3.14 on."""
+    try:
+        return place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _nearest(place.parent)
 
 
 def has_minio(bucket: str) -> None:

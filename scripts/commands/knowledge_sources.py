@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +95,7 @@ def _what(text: str, is_site: bool) -> File | Page | Sitemap:
     try:
         return File(Path(text).name, Path(text).read_bytes())
     except OSError as problem:
-        hint = "; an address begins with https://" if "." in text and not Path(text).exists() else ""
+        hint = "; an address begins with https://" if "." in text and not os.path.exists(text) else ""
         raise Refused(f"{text} cannot be read ({problem.strerror}){hint}") from None
 
 

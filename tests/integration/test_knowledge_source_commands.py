@@ -62,6 +62,7 @@ def test_files_and_a_site_are_imported_with_a_word_for_each_that_fails(
     [
         (["import", "shop.example"], "shop.example cannot be read (No such file or directory); an address begins with https://"),
         (["import", "--sitemap", "faq.csv"], "--sitemap takes the address of a site"),
+        (["import", "shop.example?" + "x" * 300], "cannot be read (File name too long); an address begins with https://"),
         (["import", "ftp://shop.example/x"], "an address begins with https://"),
         (["import", "https://user:secret@shop.example/"], "must not contain a user name or password"),
         (["import", __file__], "is of a kind that cannot be read (.py)"),

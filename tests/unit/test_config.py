@@ -55,6 +55,7 @@ UNSUITABLE_REDIS_OPTIONS = [
     *("maint_notifications_config=x", "single_connection_client=true", "connection_class=x", "socket_keepalive=perhaps"),
     *("ssl_cert_reqs=CERT_NONE", "ssl_ca_certs=/nowhere.pem", "ssl_certfile=/nowhere.pem", "ssl_ca_path=/nowhere"),
     *("ssl_check_hostname=perhaps", "ssl_min_version=TLSv1_2", "ssl=true", "hunter2", "hunter2=hunter2"),
+    *(f"ssl_ca_certs=/{'x' * 300}", f"ssl_ca_path=/{'x' * 300}"),
 ]
 
 
