@@ -1,4 +1,7 @@
-"""What is known of a person, as JSON, piece by piece: a conversation may have a hundred thousand messages."""
+"""What is known of a person, as JSON, piece by piece: a conversation may have a hundred thousand messages.
+
+It is what was known when it began: whoever reads slowly, with a key that is revoked meanwhile, learns of nothing that is new.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,7 @@ def export(customer_id: int, contact_id: int, user: User | None = None, **by: An
 
 
 def _pieces(contact: dict[str, Any]) -> Iterator[str]:
+    latest_message, latest_note = _latest(Message), _latest(ConversationNote)
     identities = ContactIdentity.select(
         ContactIdentity.family, ContactIdentity.name, ContactIdentity.created_at, ContactIdentity.left_at
     )
@@ -43,14 +47,14 @@ def _pieces(contact: dict[str, Any]) -> Iterator[str]:
     yield _json(head)[:-1] + ', "conversations": ['
     conversations = db.rows(Conversation.select().where(_is_of(contact)).order_by(Conversation.id))
     for number, conversation in enumerate(conversations):
-        notes = {"notes": _notes(conversation["id"])}
+        notes = {"notes": _notes(conversation["id"], latest_note)}
         yield (
             ("," if number else "")
             + "\n"
             + _json(_without(conversation, {"chatbot_id", "revision"}) | notes)[:-1]
             + ', "messages": ['
         )
-        yield from _messages(conversation["id"])
+        yield from _messages(conversation["id"], latest_message)
         yield "]}"
     yield "]}\n"
 
@@ -66,16 +70,24 @@ def _is_of(contact: dict[str, Any]) -> Any:
     return (Conversation.contact == contact["id"]) | is_unsettled
 
 
-def _notes(conversation_id: int) -> list[dict[str, Any]]:
+def _latest(model: type[Message | ConversationNote]) -> int:
+    """The id of the row that was added last."""
+    return db.scalar(model.select(fn.max(model.id))) or 0
+
+
+def _notes(conversation_id: int, latest: int) -> list[dict[str, Any]]:
     """What people of the business noted about the person, and who."""
     columns = (ConversationNote.author, ConversationNote.content, ConversationNote.created_at)
-    notes = ConversationNote.select(*columns).where(ConversationNote.conversation == conversation_id)
+    notes = ConversationNote.select(*columns).where(
+        ConversationNote.conversation == conversation_id, ConversationNote.id <= latest
+    )
     return db.rows(notes.order_by(ConversationNote.id))
 
 
-def _messages(conversation_id: int) -> Iterator[str]:
+def _messages(conversation_id: int, latest: int) -> Iterator[str]:
     after, separator = 0, "\n"
-    oldest = Message.select().where(Message.conversation == conversation_id).order_by(Message.id).limit(PAGE)
+    own = (Message.conversation == conversation_id) & (Message.id <= latest)
+    oldest = Message.select().where(own).order_by(Message.id).limit(PAGE)
     while rows := db.rows(oldest.where(Message.id > after)):
         after = rows[-1]["id"]
         media, questions = _media([row["id"] for row in rows]), _questions([row["id"] for row in rows])

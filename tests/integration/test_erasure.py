@@ -34,7 +34,7 @@ from tests.builders import World, stage_of_queue
 from tests.integration.front_door import FrontDoor, change, waha_message, webhook, written
 from tests.integration.test_contacts import NAMES, conversations, identities
 from tests.integration.test_front_door_api import Business
-from tests.site import serving
+from tests.site import Site, serving
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -380,25 +380,39 @@ def test_an_export_has_everything(door: FrontDoor) -> None:
     assert other("GET", f"/contacts/{contact_of()}/export").status_code == 404
 
 
-def test_who_is_erased_during_an_export_leaves_no_further(door: FrontDoor) -> None:
+def begin_export(site: Site, door: FrontDoor) -> requests.Response:
+    """The answer to a request for all that is known of somebody who has written a lot; nothing of it is read yet."""
     write(door.world, PHRASE)
     door.world.drain()
     many = """
         insert into message (conversation_id, chatbot_id, channel, role, content, status)
         select id, chatbot_id, channel, 'user', repeat(%s, 100), 'DELIVERED' from conversation, generate_series(1, 20000)"""
     db.rows(many, [PHRASE])
-    key = Business(door, door.world.customer).key
-    with serving(door.app) as site:
-        headers = {"Authorization": f"Bearer {key}"}
-        with requests.get(
-            f"{site.url}/api/v1/contacts/{contact_of()}/export", headers=headers, timeout=60, stream=True
-        ) as answer:
-            pieces = answer.iter_content(10_000)
-            begun = next(pieces)
-            assert erasure.erase(door.world.customer, contact_of())
-            exported = json.loads(begun + b"".join(pieces))
+    headers = {"Authorization": f"Bearer {Business(door, door.world.customer).key}"}
+    return requests.get(f"{site.url}/api/v1/contacts/{contact_of()}/export", headers=headers, timeout=60, stream=True)
+
+
+def test_who_is_erased_during_an_export_leaves_no_further(door: FrontDoor) -> None:
+    with serving(door.app) as site, begin_export(site, door) as answer:
+        pieces = answer.iter_content(10_000)
+        begun = next(pieces)
+        assert erasure.erase(door.world.customer, contact_of())
+        exported = json.loads(begun + b"".join(pieces))
     [conversation] = exported["conversations"]
     assert 0 < len(conversation["messages"]) < 20_000
+
+
+def test_an_export_that_is_read_slowly_has_nothing_that_came_after_its_key_was_revoked(door: FrontDoor) -> None:
+    with serving(door.app) as site, begin_export(site, door) as answer:
+        pieces = answer.iter_content(10_000)
+        begun = next(pieces)
+        db.rows("update api_key set revoked_at = now()")
+        db.rows("""
+            insert into message (conversation_id, chatbot_id, channel, role, content, status)
+            select id, chatbot_id, channel, 'user', 'written later', 'DELIVERED' from conversation""")
+        exported = json.loads(begun + b"".join(pieces))
+    [conversation] = exported["conversations"]
+    assert (len(conversation["messages"]), conversation["messages"][-1]["content"]) == (20_002, PHRASE * 100)
 
 
 def test_who_only_asks_for_an_exports_head_exports_nothing(door: FrontDoor) -> None:
