@@ -85,3 +85,18 @@ def test_an_operators_look_at_a_file_is_in_the_audit(door: FrontDoor) -> None:
         assert browser.get(f"/desk/c/{door.world.customer}/media/{media}").status_code == status
     looks = audit.entries(door.world.customer, action=audit.LOOK)
     assert [(look["user_id"], look["subject"], look["subject_id"]) for look in looks] == [(operator.id, "media", file)]
+
+
+def test_a_browser_keeps_pictures_within_a_page_and_none_for_an_operator(door: FrontDoor) -> None:
+    fetch(door.world, cloud("photo.png"))
+    agent, operator = person("agent", door.world.customer), person("operator", None)
+    users.allow_texts(operator.id, True)
+    path = f"/desk/c/{door.world.customer}/media/{db.scalar('select id from media')}"
+    kept = {}
+    for who, opened in ((agent, "image"), (agent, "document"), (operator, "image")):
+        answer = Visitor(door.app, who).get(path, **{"Sec-Fetch-Dest": opened})
+        assert answer.status_code == 200
+        assert {"Cookie", "Sec-Fetch-Dest"} <= {*answer.headers["Vary"].split(", ")}
+        kept[who.role, opened] = answer.headers["Cache-Control"]
+    assert kept.pop(("agent", "image")).startswith("private, max-age")
+    assert set(kept.values()) == {"no-store"}

@@ -89,6 +89,21 @@ def test_a_chosen_picture_is_sent_with_its_caption(emma: Browser, world: World, 
     assert sorted(one["content"] for one in world.messages(role="assistant"))[0] == "And a text"
 
 
+def test_a_picture_that_was_opened_is_not_behind_the_log_in(emma: Browser, site: Site, world: World, picture: Path) -> None:
+    choose(emma, picture)
+    emma.type("Our prices\n")
+    emma.until("document.querySelector('.bubble.person img.picture')?.complete")
+    emma.open(emma.run("return document.querySelector('img.picture').src"))
+    assert emma.run("return document.images.length"), "it is a page of its own now"
+    emma.open(f"{site.url}/desk/c/{world.customer}/inbox")
+    emma.run("document.querySelector('form[action$=\"/logout\"]').requestSubmit()")
+    emma.until("document.querySelector('#email')")
+    emma.driver.back()
+    emma.until("document.querySelector('#email')")
+    emma.driver.back()
+    emma.until("document.querySelector('#email')")
+
+
 def test_a_large_picture_is_shown_small_and_whole(emma: Browser, world: World, tmp_path: Path) -> None:
     world.say("Which one is it?\n" * 40)
     world.drain()

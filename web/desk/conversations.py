@@ -142,6 +142,10 @@ def media(media_id: int) -> Response:
         raise Forbidden(_("You may not read what customers write. Another operator can allow it."))
     own = (Media.id == media_id) & (Media.customer == g.customer.id)
     answer = answer_with(db.row(Media.select(*FILE).where(own)))
+    answer.vary.update(("Cookie", "Sec-Fetch-Dest"))
+    # Opened by itself it would be behind the button Back after a log-out. An operator's grant may end, and looks are recorded.
+    if request.headers.get("Sec-Fetch-Dest") == "document" or g.user.role == "operator":
+        answer.headers["Cache-Control"] = "no-store"
     note_look()
     return answer
 
