@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from typing import NamedTuple
 
@@ -16,6 +17,10 @@ from shared.people import audit, links, mail
 from web.audited import audited
 
 log = logging.getLogger(__name__)
+
+
+#: What a mail program may take for an address, and the longest name that a letter repeats.
+_ADDRESS, _LONGEST = re.compile("[:/@]|[.\u3002\uff0e\uff61]\\S"), 60
 
 
 class Made(NamedTuple):
@@ -54,7 +59,9 @@ def send_later(user: User) -> None:
 def _make_and_send(user: User) -> None:
     try:
         with db.transaction():
-            path = links.for_user(user)
+            path = links.asked_for(user)
+            if path is None:
+                return
             audit.record("user.link_made", "user", user.id, {"by": "login"}, user=None, customer_id=user.customer_id)
         mail.send(user.email, *_letter(user, path))
     except Exception:
@@ -62,18 +69,19 @@ def _make_and_send(user: User) -> None:
 
 
 def _letter(user: User, path: str) -> tuple[str, str]:
-    """Subject and text."""
+    """Subject and text. Who invited somebody wrote their name: it must not tell strangers, in our name, to go elsewhere."""
+    name = user.email if _ADDRESS.search(user.name) or len(user.name) > _LONGEST else user.name
     address = settings().public_url.rstrip("/") + path
     if user.password_hash:
         return _("Your new password"), _(
             "Hello %(name)s,\n\nwith this link you choose a new password. It works once, within an hour:\n\n%(address)s\n\n"
             "If you did not ask for it, ignore it: your password stays as it is.",
-            name=user.name,
+            name=name,
             address=address,
         )
     return _("You are invited"), _(
         "Hello %(name)s,\n\nyou are invited to the desk, where customers' messages are answered. With this link you choose a "
         "password. It works once, within seven days:\n\n%(address)s",
-        name=user.name,
+        name=name,
         address=address,
     )

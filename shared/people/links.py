@@ -1,6 +1,7 @@
 """Links that let their holder choose a password: of an invitation, after a forgotten password, and for the first operator.
 
-A link holds 256 random bits; the database has their SHA-256. It works once, for a while, and the newest of a user alone.
+A link holds 256 random bits; the database has their SHA-256. It works once, and for a while. Who makes one for somebody ends the
+earlier ones; who only asks for one, which anybody may who knows the address, ends none.
 """
 
 from __future__ import annotations
@@ -19,15 +20,26 @@ from shared.people import users
 INVITATION, RESET, FIRST_OPERATOR = "invitation", "reset", "first_operator"
 #: How long each works. A reset is asked for by somebody who waits for it.
 LIFETIMES = {INVITATION: timedelta(days=7), RESET: timedelta(hours=1), FIRST_OPERATOR: timedelta(days=1)}
+#: Links of somebody that work at once, before no more are sent to whoever asks.
+MOST_ASKED = 20
 _TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
 
 
 def for_user(user: User) -> str:
     """The path of a new link: an invitation for who has no password yet, else a reset. Earlier ones of this user end."""
-    kind = RESET if user.password_hash else INVITATION
     with db.transaction():
         db.rows(UserLink.delete().where(UserLink.user == user.id))
-        return _new(kind, user.id)
+        return _new(_kind(user), user.id)
+
+
+def asked_for(user: User) -> str | None:
+    """The path of one more link, for whoever has asked for it; None if MOST_ASKED work. Earlier ones go on: else a stranger who
+    asks again and again would end each of them before it is used."""
+    own = UserLink.user == user.id
+    with db.transaction():
+        db.rows(UserLink.delete().where(own, UserLink.used_at.is_null(False) | (UserLink.expires_at <= fn.now())))
+        has_enough = len(db.rows(UserLink.select(UserLink.id).where(own).limit(MOST_ASKED))) == MOST_ASKED
+        return None if has_enough else _new(_kind(user), user.id)
 
 
 def for_first_operator() -> str | None:
@@ -54,6 +66,10 @@ def use(token: str) -> bool:
 
 def _works(token: str) -> object:
     return (UserLink.hash == digest(token)) & UserLink.used_at.is_null() & (UserLink.expires_at > fn.now())
+
+
+def _kind(user: User) -> str:
+    return RESET if user.password_hash else INVITATION
 
 
 def _new(kind: str, user_id: int | None) -> str:

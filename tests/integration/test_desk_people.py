@@ -138,6 +138,36 @@ def test_a_forgotten_password_goes_by_mail_and_tells_nobody_who_exists(
     assert "https://chat.example/desk/link/" in answer.text
 
 
+def test_who_asks_for_links_of_somebody_else_ends_none_that_was_sent(
+    app: Flask, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = person("agent", world.customer)
+    with mail_set_up(monkeypatch) as server:
+        stranger = Visitor(app)
+        letters = []
+        for _ in range(2):
+            stranger.post("/desk/forgotten", email=user.email)
+            letters.append(server.next())
+        first, second = (re.findall(r"https://chat\.example(/desk/link/[\w-]{43})", letter)[0] for letter in letters)
+        browser = Visitor(app)
+        assert browser.post(first, password="another horse battery", again="another horse battery").status_code == 303
+        assert stranger.get(second).status_code == 404, "with the password all of them end"
+
+
+@pytest.mark.parametrize("name", ["Ines, your desk moved to evil.example/login", "ines@evil.example", "Call 0900 4711 now! " * 4])
+def test_a_letter_takes_nobody_elsewhere_by_the_name_of_whom_it_invites(
+    app: Flask, world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    owner = Visitor(app, person("owner", world.customer))
+    with mail_set_up(monkeypatch) as server:
+        owner.post(f"/desk/c/{world.customer}/team", email="ines@shop.example", name=name, role="agent")
+        odd = server.next()
+        owner.post(f"/desk/c/{world.customer}/team", email="jan@shop.example", name="Jan O'Neill Jr.", role="agent")
+        usual = server.next()
+    assert "Hello ines@shop.example,\n" in odd.replace("\r\n", "\n")
+    assert "Hello Jan O'Neill Jr.,\n" in usual.replace("\r\n", "\n")
+
+
 def test_the_command_makes_no_link_for_somebody_without_access(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     ina = person("agent", world.customer)
     assert run(users, "disable", ina.email) == 0

@@ -151,6 +151,17 @@ def test_a_person_has_one_link(door: FrontDoor) -> None:
     assert db.scalar("select count(*) from user_link where user_id = %s", [user.id]) == 1
 
 
+def test_only_so_many_links_work_that_anybody_may_ask_for(monkeypatch: pytest.MonkeyPatch, door: FrontDoor) -> None:
+    monkeypatch.setattr(links, "MOST_ASKED", 3)
+    user = users.create("ines@shop.example", "Ines", "agent", door.world.customer)
+    tokens = [links.for_user(user), *(links.asked_for(user) for _ in range(3))]
+    assert tokens.pop() is None
+    assert all(token and links.find(token.rpartition("/")[2]) for token in tokens)
+    db.rows("update user_link set expires_at = now() where id = (select max(id) from user_link)")
+    assert links.asked_for(user) is not None
+    assert db.scalar("select count(*) from user_link where user_id = %s", [user.id]) == 3
+
+
 def test_the_desk_says_it_in_its_language(monkeypatch: pytest.MonkeyPatch, door: FrontDoor) -> None:
     customer = door.world.customer
     owner = person("owner", customer)
