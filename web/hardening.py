@@ -275,9 +275,14 @@ def _redirect_here(answer: Response) -> Response:
     return answer
 
 
+def came_by_https() -> bool:
+    """Whether the client called us by https: what the first of the proxies in between says of it. Each may add its own."""
+    return request.headers.get("X-Forwarded-Proto", request.scheme).partition(",")[0].strip().lower() == "https"
+
+
 def _add_security_headers(answer: Response) -> Response:
     for name, value in SECURITY_HEADERS.items():
         answer.headers.setdefault(name, value)
-    if request.headers.get("X-Forwarded-Proto", request.scheme) == "https":
+    if came_by_https():
         answer.headers.setdefault("Strict-Transport-Security", _HSTS)
     return answer

@@ -244,6 +244,21 @@ def test_the_dashboards_cookie_is_secure_over_https(door: FrontDoor, monkeypatch
     assert page.headers["Set-Cookie"].endswith("; SameSite=Strict; Secure")
 
 
+@pytest.mark.parametrize(("told", "is_https"), [("https, http", True), ("https,https", True), ("http, https", False)])
+def test_each_of_several_proxies_says_how_it_was_called(door: FrontDoor, told: str, is_https: bool) -> None:
+    headers = {"X-Forwarded-Proto": told}
+    login = door.client.get("/desk/login", headers=headers)
+    dashboard = door.client.get("/dashboard/queues/ai-processing-p1", headers={"Authorization": LOGIN, **headers})
+    kept = [answer.headers["Set-Cookie"].split("; ") for answer in (login, dashboard)]
+    assert ["Secure" in one for one in kept] == [is_https] * 2
+    assert ("Strict-Transport-Security" in login.headers) is is_https
+
+
+def test_a_cursor_that_redis_cannot_read_is_the_askers_fault(door: FrontDoor) -> None:
+    page = f"/dashboard/queues/ai-processing-p1/failed?cursor={'9' * 30}"
+    assert door.client.get(page, headers={"Authorization": LOGIN}).status_code == 400
+
+
 # ---- allowed_origins
 
 ODD_ORIGINS: list[Any] = [

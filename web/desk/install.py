@@ -29,7 +29,7 @@ from shared.people import sessions
 from web.desk import access, dates, desk, language, navigation
 from web.desk.pages import PAGES
 from web.error_words import own_words, words_of
-from web.hardening import reads_no_body_without
+from web.hardening import came_by_https, reads_no_body_without
 from web.problems import service_down, unreadable
 from web.signing import Signer
 
@@ -62,7 +62,7 @@ class _Cookies(SecureCookieSessionInterface):
         return serializer
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
-        return request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
+        return came_by_https()
 
 
 def install(app: Flask) -> None:

@@ -27,7 +27,7 @@ from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
 from shared.jobs import operator
-from web.hardening import is_foreign, reads_no_body_without
+from web.hardening import came_by_https, is_foreign, reads_no_body_without
 from web.request_limits import check_guess, count_guess
 
 dashboard = Blueprint("dashboard", __name__)
@@ -45,6 +45,9 @@ _HEADERS = {
 }
 CSRF_COOKIE, _CSRF_TOKEN = "__dd_csrf", re.compile(r"[0-9a-f]{64}")
 _CONFLICT = "409 Conflict"
+_WRONG = "A parameter is wrong. Use the links and forms of the dashboard's pages."
+#: Digits that fit into 64 bits, whatever they are.
+_LONGEST_CURSOR = 19
 
 
 def _form(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,6 +119,8 @@ def _authenticate() -> None:
 @dashboard.route(PREFIX + "/<path:rest>", methods=["GET", "POST"])
 def show(rest: str) -> Response:
     """A page of the dashboard."""
+    if len(request.args.get("cursor", "")) > _LONGEST_CURSOR:  # Redis would refuse it, which looks as if it were down
+        raise BadRequest(_WRONG)
     form = request.get_data()  # through our limit: the dashboard would read any length
     environ = {
         **request.environ,
@@ -127,9 +132,9 @@ def show(rest: str) -> Response:
     try:
         answer = Response.from_app(application(get_broker()), environ, buffered=True)
     except (ValueError, KeyError):
-        raise BadRequest("A parameter is wrong. Use the links and forms of the dashboard's pages.") from None
+        raise BadRequest(_WRONG) from None
     answer.headers.update(_HEADERS)
-    kept = "; SameSite=Strict; Secure" if request.is_secure else "; SameSite=Strict"
+    kept = "; SameSite=Strict; Secure" if came_by_https() else "; SameSite=Strict"
     cookies = answer.headers.getlist("Set-Cookie")
     answer.headers.setlist("Set-Cookie", [cookie.replace("Path=/", f"Path={PREFIX}") + kept for cookie in cookies])
     return cast(Response, answer)
