@@ -281,9 +281,11 @@ def test_a_draft_is_shown_to_nobody_else_at_the_same_tab(browser: Browser, site:
     browser.open(f"{site.url}/desk/c/{world.customer}/inbox")
     drafts = "return Object.keys(sessionStorage).filter(name => name.startsWith('composer')).length"
     assert browser.run(drafts) == 2
+    browser.run("localStorage['switchboard:pk_a:test:token'] = localStorage['switchboard:pk_a:token'] = '1'")
     browser.run("document.querySelector('form[data-leaves] button').click()")
     browser.until("location.pathname === '/desk/login' && document.readyState === 'complete'")
     assert browser.run(drafts) == 0
+    assert browser.run("return Object.keys(localStorage)") == ["switchboard:pk_a:token"], "no test chat, but a visitor's own"
 
 
 def test_a_text_whose_answer_was_lost_is_not_written_a_second_time(browser: Browser, site: Site, world: World) -> None:

@@ -69,9 +69,11 @@ document.addEventListener("htmx:afterSwap", () => {
   placeInSwap = "";
 });
 
-// ---- Who logs out leaves no drafts in the tab.
+// ---- Who logs out leaves no drafts in the tab, and no test chat in the browser.
 document.addEventListener("submit", event => {
-  if ("leaves" in event.target.dataset && !event.defaultPrevented) sessionStorage.clear();
+  if (!("leaves" in event.target.dataset) || event.defaultPrevented) return;
+  sessionStorage.clear();
+  for (const name of Object.keys(localStorage)) if (/^switchboard:[^:]+:test:/.test(name)) localStorage.removeItem(name);
 });
 
 // The first field has the focus, not the cross that closes.
