@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import NotFound
 
 from shared import db
@@ -31,6 +32,13 @@ from web.hardening import max_body
 
 #: Sources of a page, and documents of a source that are shown: those with problems first.
 _SOURCES, _DOCUMENTS = 50, 100
+#: What is said of a change.
+_SAID = {
+    "sync": _l("It is read again. This page shows how far it is."),
+    "retry": _l("What failed is tried again. This page shows how far it is."),
+    "stop": _l("Stopped. What was read by then stays."),
+    "delete": _l("Deleted, with all items that came from it."),
+}
 
 
 @desk.get(f"{BASE}/sources")
@@ -95,11 +103,11 @@ def change_source(base_id: int, source_id: int, what: str) -> Response:
     }
     name = imports.name_of(one["location"])
     try:
-        verbs[what](source_id, partial(audited, f"knowledge.source_{what}", "knowledge source", name=name))
+        done = verbs[what](source_id, partial(audited, f"knowledge.source_{what}", "knowledge source", name=name))
     except Refused as refusal:
         flash(import_words(str(refusal)), "bad")
         return _to(base_id)
-    flash(_("Deleted, with all items that came from it.") if what == "delete" else _("Done."))
+    flash(_("It had ended by then.") if what == "stop" and not done else str(_SAID[what]))
     return _to(base_id)
 
 

@@ -69,6 +69,25 @@ document.addEventListener("htmx:afterSwap", () => {
   placeInSwap = "";
 });
 
+// ---- What is said of a press ("The import has begun") goes when a part of the page that is live shows that things have moved on, and
+// it could be read. What went wrong stays.
+const READ = 6_000;
+function wordsOf(element) {
+  const copy = element.cloneNode(true);
+  for (const time of copy.querySelectorAll("time")) time.remove(); // they go on by themselves
+  return copy.textContent.replace(/\s+/g, " ");
+}
+function movedOn(before, element) {
+  if (wordsOf(element) === before) return;
+  setTimeout(() => document.querySelectorAll(".toast:not(.bad)").forEach(toast => toast.remove()), Math.max(0, READ - performance.now()));
+}
+let wordsInSwap = "";
+document.addEventListener("htmx:beforeSwap", event => { wordsInSwap = wordsOf(event.detail.target); });
+document.addEventListener("htmx:afterSwap", event => {
+  const fresh = document.getElementById(event.detail.target.id) ?? event.detail.target;
+  movedOn(wordsInSwap, fresh);
+});
+
 // ---- Who logs out leaves no drafts in the tab, and no test chat in the browser.
 document.addEventListener("submit", event => {
   if (!("leaves" in event.target.dataset) || event.defaultPrevented) return;

@@ -35,7 +35,9 @@ async function fetchLive() {
 // What had the focus has it again.
 function replace(fresh) {
   const place = live.contains(document.activeElement) ? placeOf(document.activeElement) : "";
+  const before = wordsOf(live);
   live.replaceChildren(...fresh.childNodes);
+  movedOn(before, live);
   if (fresh.dataset.refresh) live.dataset.refresh = fresh.dataset.refresh;
   else delete live.dataset.refresh;
   backTo(place, live, document.getElementById("main"));
