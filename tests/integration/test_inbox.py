@@ -454,6 +454,32 @@ def test_pages_of_a_list_leave_nobody_out(world: World, agent: User) -> None:
     assert len(seen) == len(set(seen)) == 25
 
 
+def test_the_open_conversation_is_seen_also_where_the_list_does_not_reach_it(app: Flask, world: World, agent: User) -> None:
+    db.rows(
+        "insert into conversation (chatbot_id, channel, external_user_id, active_at)"
+        " select %s, 'widget', 'v-' || n, now() - make_interval(mins => n) from generate_series(1, %s) n",
+        [world.chatbot, lists.PAGE + 2],
+    )
+    newest, *_, last = db.rows("select id from conversation order by active_at desc")
+    browser, inbox = Visitor(app, agent), f"/desk/c/{world.customer}"
+
+    def shown(path: str, opened: int) -> tuple[int, bool]:
+        page = browser.get(f"{inbox}/{path}", **({"HX-Request": "true"} if path.startswith("inbox") else {})).text
+        assert page.count(f"/conversations/{opened}?") == page.count(f'id="chat-{opened}"') + page.count('class="open-row"')
+        return page.count('class="is-open"'), 'class="open-row"' in page
+
+    assert shown(f"conversations/{newest['id']}?view=all", newest["id"]) == (1, False)
+    assert shown(f"conversations/{last['id']}?view=all", last["id"]) == (1, True)
+    assert shown(f"inbox?open={last['id']}&view=all", last["id"]) == (1, True), "when the list is drawn anew"
+    assert shown(f"inbox?open={last['id']}&view=all&rows=80", last["id"]) == (1, False)
+    assert shown(f"conversations/{newest['id']}?view=waiting", newest["id"]) == (1, True), "an empty list"
+    foreign = world.tenant()[1]
+    [other] = db.rows(
+        "insert into conversation (chatbot_id, channel, external_user_id) values (%s, 'widget', 'v') returning id", [foreign]
+    )
+    assert shown(f"inbox?open={other['id']}&view=all", other["id"]) == (0, False)
+
+
 @pytest.mark.parametrize(("seconds", "rows"), [(0, 4), (0, 1), (30, 4), (30, 1)])
 def test_a_search_goes_back_to_the_oldest_text_and_finds_each_conversation_once(
     world: World, agent: User, monkeypatch: pytest.MonkeyPatch, seconds: float, rows: int

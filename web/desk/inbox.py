@@ -184,6 +184,7 @@ def listing(open_id: int | None = None) -> dict[str, Any]:
     wanted = _wanted()
     rows = min(max(request.args.get("rows", 0, type=int), lists.PAGE), MOST_ROWS)
     page = lists.page(wanted, request.args.get("after", ""), rows=rows)
+    is_listed = open_id in {row["id"] for row in page.rows}
     return {
         "wanted": wanted,
         "page_of_list": page,
@@ -197,5 +198,6 @@ def listing(open_id: int | None = None) -> dict[str, Any]:
         ),
         "kept": kept_list(wanted),
         "open_id": open_id,
+        "open_row": None if is_listed or open_id is None else lists.row(g.customer.id, open_id),
         "wide": True,
     }
