@@ -53,6 +53,26 @@ def test_an_owner_invites_changes_and_ends(app: Flask, world: World) -> None:
     assert path.rpartition("/")[2] not in str(db.rows(AuditEntry.select()))
 
 
+@pytest.mark.parametrize(
+    ("role", "made", "how", "is_told"),
+    [
+        ("owner", True, "disable", True),
+        ("owner", True, "role", True),
+        ("owner", False, "disable", False),
+        ("agent", True, "disable", False),
+    ],
+)
+def test_who_ends_an_owner_is_told_that_keys_go_on(
+    app: Flask, world: World, role: str, made: bool, how: str, is_told: bool
+) -> None:
+    if made:
+        keys.create(world.customer, "shop")
+    browser, leaver = Visitor(app, person("owner", world.customer)), person(role, world.customer, "Leo")
+    team = f"/desk/c/{world.customer}/team"
+    assert browser.post(f"{team}/{leaver.id}/{how}", role="agent").status_code == 303
+    assert ("API keys that Leo knows still work" in browser.get(team).text) is is_told
+
+
 def test_an_agents_link_makes_no_owner(app: Flask, world: World) -> None:
     """An API key may invite agents, and is shown their links; owners are the desk's to make."""
     browser, team = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/team"

@@ -15,6 +15,7 @@ from shared.errors import Refused
 from shared.models import User
 from shared.people import mail, users
 from web import invitations
+from web.api import keys as api_keys
 from web.audited import audited
 from web.desk import desk
 from web.desk.access import allowed
@@ -144,8 +145,18 @@ def _do(member: User, action: str, change: Callable[[], None], **details: Any) -
             audited(action, "user", member.id, name=member.name, **details)
     except Refused as refusal:
         return _page(member.customer_id, refusal_text(refusal), status=409)
-    flash(_("Saved."))
+    flash(_saved(member))
     return see_other(url_for("desk.operators" if member.customer_id is None else "desk.team"))
+
+
+def _saved(before: User) -> str:
+    """What is said of a change; of an owner's end also what does not end with it."""
+    now, customer_id = users.require(before.id), before.customer_id
+    was_owner, is_owner = ((user.role == "owner" and not user.disabled_at) for user in (before, now))
+    keys = api_keys.of_customer(customer_id) if customer_id and was_owner and not is_owner else []
+    if any(key["revoked_at"] is None for key in keys):
+        return str(_("Saved. API keys that %(name)s knows still work. Revoke them under API keys.", name=before.name))
+    return str(_("Saved."))
 
 
 def _member(user_id: int, customer_id: int | None) -> User:
