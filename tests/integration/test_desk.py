@@ -214,6 +214,25 @@ def test_guessing_ends_after_ten_wrong_passwords(app: Flask, world: World) -> No
     assert browser.post("/desk/login", email=user.email, password=PASSWORD).status_code == 429
 
 
+def guess(browser: Visitor, email: str, password: str, number: int) -> int:
+    """A login from an address that no other number has; its status."""
+    form = {"csrf_token": browser.token(), "email": email, "password": password}
+    return browser.client.post("/desk/login", data=form, environ_base={"REMOTE_ADDR": f"192.0.2.{number}"}).status_code
+
+
+def test_strangers_who_guess_keep_nobody_out_who_was_in_before(app: Flask, world: World) -> None:
+    user, wrong, right = person("agent", world.customer), "wrong horse battery", "another horse battery"
+    browser, stranger = Visitor(app, user), Visitor(app)
+    assert [guess(stranger, user.email, wrong, number) for number in range(12)][-1] == 429
+    assert browser.post("/desk/profile/password", current=PASSWORD, password=right).status_code == 303
+    browser.post("/desk/logout")
+    assert user.email not in str(browser.client.get_cookie("switchboard_desk", path="/desk"))
+    assert guess(stranger, user.email, right, 13) == 429
+    assert guess(browser, user.email.upper(), right, 14) == 303
+    browser.post("/desk/logout")
+    assert [guess(browser, user.email, wrong, number) for number in range(20, 32)][-1] == 429, "it may not guess, either"
+
+
 def test_an_operator_reads_texts_only_with_the_grant_and_each_look_is_recorded(app: Flask, world: World) -> None:
     operator = person("operator", None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 from typing import Any
 
 from flask import Response, flash, g, make_response, render_template, request, session, url_for
@@ -11,6 +12,7 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
 from shared import db
+from shared.db.credentials import digest
 from shared.errors import Refused
 from shared.models import User, UserLink
 from shared.people import audit, links, mail, passwords, sessions, users
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: A page of the desk, to which a login may lead.
 _OURS = re.compile(r"/desk/[\w/?=&%.,:+-]*", re.ASCII)
+#: Where a browser's session keeps to whose accounts it has logged in, each with a name of the browser's own, and how many.
+_KNOWN, _MOST_KNOWN = "known", 5
 
 
 @desk.get("/")
@@ -55,11 +59,12 @@ def login() -> Response:
 def log_in() -> Response:
     """Takes address and password."""
     email, password = request.form.get("email", ""), request.form.get("password", "")
+    account = _counted_as(email)
     check_guess("desk")
-    check_login(email)
+    check_login(account)
     user = users.authenticate(email, password)
     if user is None or not _begin(user):
-        count_login(email)
+        count_login(account)
         count_guess("desk")
         return _login_form(_("This address and password do not belong together. Try again, or ask for a new password."), 401)
     return see_other(_next() or first_page(user))
@@ -70,7 +75,7 @@ def log_in() -> Response:
 def log_out() -> Response:
     """Ends this browser's session."""
     sessions.end(g.user.id, g.session_id)
-    session.clear()
+    _forget_all_but_accounts()
     return see_other(url_for("desk.login"))
 
 
@@ -160,13 +165,33 @@ def _begin(user: User) -> bool:
     token = sessions.begin(user, client_site(), request.headers.get("User-Agent", ""))
     if token is None:
         return False
-    session.clear()
-    session.permanent = True
+    _forget_all_but_accounts()
+    session[_KNOWN] = {**session.get(_KNOWN, {}), _key_of(user.email): secrets.token_urlsafe(6)}
     g.user = user
     session[TOKEN] = token
     log.info("logged_in", extra={"user_id": user.id})
     audited("user.logged_in", "user", user.id)
     return True
+
+
+def _forget_all_but_accounts() -> None:
+    """Nobody else's session is left in the browser, and nothing that somebody else has put there."""
+    known = dict([*session.get(_KNOWN, {}).items()][-_MOST_KNOWN:])
+    session.clear()
+    session[_KNOWN] = known
+    session.permanent = True
+
+
+def _counted_as(email: str) -> str:
+    """Under which name wrong passwords of an account are counted. Those of a browser that was logged in to it count apart: else
+    whoever knows the address would keep its holder out, by guessing at it all the time."""
+    browser = session.get(_KNOWN, {}).get(_key_of(email))
+    return f"{email} {browser}" if browser else email
+
+
+def _key_of(email: str) -> str:
+    """A hash, so that a browser that many people share keeps no addresses."""
+    return digest(email.strip().lower())[:16]
 
 
 def _user_of(found: UserLink) -> User | None:

@@ -52,9 +52,10 @@ def change_profile() -> Response:
 def change_password() -> Response:
     """Takes a new password from who knows the old one; other browsers are logged out."""
     new = request.form.get("password", "")
-    check_login(g.user.email)
+    account = f"{g.user.email} profile"  # strangers who guess at the login do not count
+    check_login(account)
     if not passwords.matches(request.form.get("current", ""), g.user.password_hash):
-        count_login(g.user.email)
+        count_login(account)
         return _page({"current": _("This is not your present password.")}, 422)
     if passwords.problem_with(new, g.user.email, g.user.name):
         return _page({"password": _("Choose 10 to 200 characters that others would not guess.")}, 422)
