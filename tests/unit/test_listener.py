@@ -27,4 +27,6 @@ def test_consumers_that_begin_at_once_have_one_listener() -> None:
     started = set(threading.enumerate()) - before
     for listener in listeners:
         listener.close()
+    for thread in started:
+        thread.join()
     assert len(started) == len(listeners)
