@@ -30,6 +30,7 @@ from scripts.local.ports import free_port
 from scripts.local.processes import BEHIND_WEB, ProcessManager, into_file
 from scripts.local.programs import ServiceFailed
 from scripts.local.simulator.client import Simulator
+from scripts.local.terminal import wait_for_signal
 
 DATA = data_folder("demo")
 LOG = DATA / "workers.log"
@@ -159,7 +160,7 @@ def _keep(console: Console, people: list[tuple[str, str]]) -> None:
     for who, path in people:
         console.print(f"  {who}: {url}{path}", markup=False, soft_wrap=True)
     try:
-        signal.pause()
+        wait_for_signal()
     except KeyboardInterrupt:
         console.print("stopping")
 

@@ -24,7 +24,7 @@ from psycopg2.errors import InsufficientPrivilege, InvalidSchemaName, LockNotAva
 from scripts.local.embedded import resolved_environment
 from scripts.local.folders import data_folder
 from scripts.local.programs import ServiceFailed
-from scripts.local.terminal import unreachable
+from scripts.local.terminal import unreachable, wait_for_signal
 from shared import database_url as urls
 from shared.db.connecting import open_session
 from shared.db.giving_way import give_up_soon, give_way
@@ -282,7 +282,7 @@ def _stay() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
     print("migrate: waits, because honcho and foreman stop all processes when one ends", flush=True)
-    signal.pause()
+    wait_for_signal()
 
 
 if __name__ == "__main__":

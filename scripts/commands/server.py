@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,7 +34,7 @@ from shared.people import links
 
 #: The port that people expect.
 _PORT = 8000
-#: Seconds between two looks at /readyz, and after which, again and again, it is told what is missing.
+#: Seconds between two looks at /readyz and for a signal, and after which, again and again, it is told what is missing.
 _LOOK, _TELL = 0.3, 20.0
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95)
 #: What to do where none is left.
@@ -155,7 +156,8 @@ def _serve(
         if not stopping.is_set():
             for line in introduction(environment, own_environment, stopping):
                 _say(line)
-            stopping.wait()
+            while not stopping.is_set():  # wait() would sleep on where the signal came a moment before it, or to another thread
+                time.sleep(_LOOK)
     finally:
         _say("stopping")
         relay.stop()

@@ -10,9 +10,11 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 import peewee
 
@@ -22,8 +24,17 @@ from shared.errors import Refused, ServiceDown
 
 #: Seconds after which a lost end is tried again: by then Python is out of the hook that lost it.
 _AGAIN = 0.05
+#: Seconds between two looks whether a signal has come.
+_LOOK = 0.5
 #: The exit code of a program whose reader has gone, as SIGPIPE gives it to others.
 CLOSED = 128 + signal.SIGPIPE
+
+
+def wait_for_signal() -> NoReturn:
+    """Until a signal's handler raises something. signal.pause() would sleep on where the signal came a moment before it, or to
+    another thread."""
+    while True:
+        time.sleep(_LOOK)
 
 
 def stop_on_signals(program: str) -> None:
