@@ -53,13 +53,16 @@ reads_no_body_without(lambda headers: COOKIE in headers.get("Cookie", ""), desk)
 class _Cookies(SecureCookieSessionInterface):
     """Flask's signed cookie, which goes over https only where the page came that way."""
 
-    @cache  # noqa: B019 - both live as long as the process, and every request asks
+    #: Kept, for every request asks. Here and not by @cache, which would keep each application for as long as the process lives.
+    _serializer: URLSafeTimedSerializer | None = None
+
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         """Flask's own, with signatures that other machines take."""
-        serializer = super().get_signing_serializer(app)
-        if serializer is not None:
-            serializer.signer = Signer
-        return serializer
+        if self._serializer is None:
+            self._serializer = super().get_signing_serializer(app)
+            if self._serializer is not None:
+                self._serializer.signer = Signer
+        return self._serializer
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
         return came_by_https()
