@@ -114,6 +114,8 @@ create table knowledge_document (
     items_removed integer not null default 0 check (items_removed >= 0),
     created_at    timestamptz not null default now(),
     updated_at    timestamptz not null default now(),
+    -- Of a file: the job that was still open when its latest version came. What that one brings does not count any more.
+    superseded_job bigint,
     unique (source_id, location),
     check (state not in ('skipped', 'failed') or error is not null)
 );
@@ -329,7 +331,7 @@ begin
     union all select '', 0;
 end $$;
 
--- Keeps knowledge_word, and the languages of a base.
+-- Keeps knowledge_word.
 create function knowledge_item_changed() returns trigger language plpgsql as $$
 begin
     if tg_op <> 'INSERT' then
@@ -338,13 +340,36 @@ begin
     if tg_op <> 'DELETE' and new.is_active then
         insert into knowledge_word (knowledge_base_id, word, knowledge_item_id, weight)
         select new.knowledge_base_id, word, new.id, weight from knowledge_item_words(new.language, new.title, new.content);
-        update knowledge_base set languages = languages || new.language
-        where id = new.knowledge_base_id and not languages @> array[new.language];
     end if;
     return null;
 end $$;
 create trigger knowledge_item_changed after insert or delete or update of knowledge_base_id, language, title, content, is_active
     on knowledge_item for each row execute function knowledge_item_changed();
+
+-- Keeps the languages of a base, in the order in which they came. Once, at the end of a statement: who adds one has locked the base
+-- from then on, and an import that made words for a minute would keep others waiting who add one.
+create function knowledge_base_languages() returns trigger language plpgsql as $$
+declare
+    v_base_id   bigint;
+    v_languages text[];
+begin
+    for v_base_id, v_languages in
+        select knowledge_base_id, array_agg(language order by first_id) from (
+            select item.knowledge_base_id, item.language, min(item.id) as first_id
+            from new_items item join knowledge_base base on base.id = item.knowledge_base_id
+            where item.is_active and item.language <> all (base.languages) group by 1, 2) new_languages
+        group by 1 order by 1
+    loop
+        update knowledge_base base
+        set languages = languages || array(select language from unnest(v_languages) language where language <> all (base.languages))
+        where id = v_base_id;
+    end loop;
+    return null;
+end $$;
+create trigger knowledge_base_languages_of_new after insert on knowledge_item
+    referencing new table as new_items for each statement execute function knowledge_base_languages();
+create trigger knowledge_base_languages_of_changed after update on knowledge_item
+    referencing new table as new_items for each statement execute function knowledge_base_languages();
 
 -- All words that are one slip among the first four letters away: a letter left out, added, wrong, or two of them swapped. As whole
 -- words in knowledge_word. Those that differ by a letter are made at a stroke: two hundred, for each word that a base lacks.

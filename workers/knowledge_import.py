@@ -140,6 +140,9 @@ def _take_file(job: Job, source: dict[str, Any], most: int) -> bool:
     """Stores what a file says; False if it has more than so many characters, as a packed one of some kilobytes may have."""
     with reading.turn(job.customer_id) as read:
         body = uploads.body_of(source["document_id"])
+        if body is None and not queries["is_wanted"].scalar(document_id=source["document_id"], job_id=job.id):
+            complete(job)
+            return True
         if body is None:
             raise Unreadable("is not kept any longer; import it again")
         document = read(Raw(source["location"], body))

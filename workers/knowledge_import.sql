@@ -4,6 +4,11 @@ select exists (
     select from knowledge_document where source_id = :source_id and id <> :document_id and url = :url and state = 'stored'
 ) as is_copy
 
+-- name: is_wanted(document_id, job_id)
+-- Whether anybody waits for what a job reads: its document was neither stopped nor deleted, and no next version of its file has come.
+select exists (select from knowledge_document
+    where id = :document_id and state in ('waiting', 'failed') and :job_id > coalesce(superseded_job, 0)) as is_wanted
+
 -- name: room(document_id, most)
 -- How many items a document may have, where its business may have so many from imports; what it has it may keep.
 select greatest(document.items, :most - (
@@ -33,17 +38,23 @@ from job_claim_v3('knowledge-import', $1) as claimed_jobs
 
 -- name: store
 -- Replaces the items of a document by what was read. An item that is the same stays, and keeps its id. The base is locked
--- before the document, as by those who delete it. Of a document that was stopped or deleted meanwhile nothing is kept.
+-- before the document, as by those who delete it. Of a document that was stopped or deleted meanwhile nothing is kept, nor of a file
+-- whose next version has come. The advisory lock keeps nobody waiting: it tells who stops or deletes which statement to end
+-- (shared/teaching/storing.sql).
 with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, base_id bigint, document_id bigint,
         change text, error text, url text, etag text, last_modified text, content_hash text, items jsonb)
+), announced_documents as materialized (
+    select pg_advisory_xact_lock_shared(hashtextextended('storing ' || source_id, 3))
+    from knowledge_document where id in (select document_id from input)
 ), locked_bases as materialized (
-    select id from knowledge_base where id in (select base_id from input) order by id for key share
+    select id from knowledge_base where id in (select base_id from input) and (select count(*) from announced_documents) > 0
+    order by id for key share
 ), documents as materialized (
     select document.id, document.source_id from knowledge_document document
-    where document.id in (select document_id from input join locked_bases on locked_bases.id = input.base_id)
-        and document.state in ('waiting', 'failed')
-    order by document.id for update
+    join input on input.document_id = document.id join locked_bases on locked_bases.id = input.base_id
+    where document.state in ('waiting', 'failed') and input.job_id > coalesce(superseded_job, 0)
+    order by document.id for update of document
 ), new_items as materialized (
     select distinct on (input.document_id, item.title, item.content)
         input.document_id, input.base_id, item.title, item.content, item.language, item.url, place
@@ -182,12 +193,14 @@ with failed_attempt as materialized (
 ), failed_document as (
     update knowledge_document document set error = reason
     from failed_job where document.id = failed_job.document_id and state in ('waiting', 'failed')
+        and :job_id > coalesce(superseded_job, 0) -- the next version of a file has not failed
+    returning document.id
 ), failed_source as (
     update knowledge_source source set error = reason
     from failed_job where failed_job.document_id is null and source.id = failed_job.source_id and state = 'listing'
 ), deleted_upload as ( -- of a file that cannot be read, however often it is tried
-    delete from knowledge_upload using failed_job
-    where knowledge_upload.document_id = failed_job.document_id and (:details::jsonb ->> 'is_final')::boolean
+    delete from knowledge_upload using failed_document
+    where document_id = failed_document.id and (:details::jsonb ->> 'is_final')::boolean
 )
 select attempt, retry_in from failed_attempt
 
@@ -200,6 +213,7 @@ with dead_job as materialized (
     update knowledge_document document set state = 'failed', change = null, error = coalesce(error, last_error),
         updated_at = clock_timestamp()
     from dead_job where document.id = dead_job.document_id and state = 'waiting'
+        and :job_id > coalesce(superseded_job, 0)
 ), failed_source as (
     update knowledge_source source set state = 'failed', error = coalesce(error, last_error)
     from dead_job where dead_job.document_id is null and source.id = dead_job.source_id and state = 'listing'

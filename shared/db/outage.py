@@ -71,6 +71,7 @@ KINDS = {
     "53300": Kind("too many connections", Consequence.WAIT),
     "53QUO": Kind("a quota of its provider is used up", Consequence.WAIT),  # a state of ours
     "57014": Kind("statement too slow", Consequence.WAIT),
+    "57CAN": Kind("cancelled for somebody who does not wait for it", Consequence.NONE, repeat=True),  # a state of ours
     "57P01": Kind("shutting down", Consequence.RECONNECT),
     "57P02": Kind("crashed", Consequence.RECONNECT),
     "57P03": Kind("starting up or shutting down", Consequence.RECONNECT),
@@ -81,6 +82,9 @@ KINDS = {
 }
 #: What poolers give all that they refuse; the text has the reason.
 _STATES_OF_POOLERS = ("08P01", "XX000")
+#: How PostgreSQL says that not the time was over but somebody asked it to end the statement (pg_cancel_backend). In another
+#: language than English it is a statement that was too slow, which is begun anew as well.
+_CANCELLED, _ASKED_FOR = "57014", "user request"
 #: Words that others ask for.
 TOO_MANY, TOO_SLOW = KINDS["53300"].word, KINDS["57014"].word
 
@@ -110,6 +114,8 @@ def kind_of(problem: BaseException) -> Kind | None:
     state = getattr(reported, "pgcode", None)
     if state in _STATES_OF_POOLERS:
         return _kind_of_state(refusals.known_state_of(str(reported).lower()) or state)
+    if state == _CANCELLED and _ASKED_FOR in str(reported):
+        return KINDS["57CAN"]
     if state:
         return _kind_of_state(state)
     if isinstance(reported, StatementOverdue):

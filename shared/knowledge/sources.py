@@ -30,6 +30,7 @@ from shared.knowledge.documents import MAX_FILE, Unreadable
 from shared.knowledge.readers import supported
 from shared.models import KnowledgeBase, KnowledgeDocument, KnowledgeSource, limits
 from shared.payloads import strip_invalid
+from shared.teaching import storing
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,6 @@ queries = sql.load(__file__)
 
 #: Bytes of all files of a customer that wait to be read.
 MAX_WAITING = 200 * 1024 * 1024
-#: Seconds in which PostgreSQL may delete the items of a source.
-DELETING = 60.0
 #: Characters of a file's name, and of a source's name in the audit.
 MAX_NAME, MAX_AUDITED = 255, 80
 
@@ -180,19 +179,26 @@ def retry_failed(source_id: int, record: Record = _nothing) -> int:
 
 def stop(source_id: int, record: Record = _nothing) -> bool:
     """Ends an import: what was not read yet stays unread. False if nothing is under way."""
-    with db.transaction():
+
+    def change() -> bool:
         _locked(source_id)
         is_stopped = queries["stop"].row(source_id=source_id) is not None
         if is_stopped:
             record(source_id)
         return is_stopped
 
+    return storing.undisturbed(change, source_id=source_id)
+
 
 def delete(source_id: int, record: Record = _nothing) -> None:
     """Deletes a source with its documents and their items, if it is there; jobs of it find nothing to do."""
-    with db.patient(DELETING), db.transaction():
+
+    def change() -> None:
         if db.rows(KnowledgeSource.delete().where(KnowledgeSource.id == source_id).returning(KnowledgeSource.id)):
             record(source_id)
+
+    with db.patient(storing.DELETING):
+        storing.undisturbed(change, source_id=source_id)
 
 
 def progress(source_id: int) -> dict[str, Any] | None:

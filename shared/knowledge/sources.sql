@@ -31,7 +31,9 @@ where base.id = :base_id
 -- name: add_file(source_id, location)
 -- The document of an uploaded file.
 insert into knowledge_document (source_id, location) values (:source_id, :location)
-on conflict (source_id, location) do update set state = 'waiting', change = null, error = null, items_added = 0, items_removed = 0
+on conflict (source_id, location) do update set state = 'waiting', change = null, error = null, items_added = 0, items_removed = 0,
+    superseded_job = (
+        select max(id) from job where queue = 'knowledge-import' and ordering_key = 'source:' || :source_id and closed_at is null)
 returning id
 
 -- name: read_file(source_id, document_id)

@@ -67,6 +67,7 @@ class KnowledgeDocument(Base):
     items_removed = IntegerField(default=0)
     created_at = timestamp()
     updated_at = timestamp()
+    superseded_job = BigIntegerField(null=True)
 
 
 class KnowledgeUpload(Base):

@@ -9,6 +9,7 @@ What belongs here: the rules and the verbs that the API and the commands share: 
                    transcription.py: who writes down what voice notes say; hours.py: when people are there;
                    default_texts.py: what a new one says, in the language of its knowledge
     knowledge.py   bases and items: create, change, delete
+    storing.py     who stops or deletes does not wait until an import is stored
     vectors.py     which model makes a base's vectors, and how far they are
     gaps.py        questions without a good answer: grouped, answered, dismissed; askers.py: whose words they are
 What does not: how documents become items (shared/knowledge), search and prompts (shared/ai), routes and arguments (web/api,

@@ -6,6 +6,7 @@ Each verb is given the customer that it is for, and sees no other's rows: None i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from marshmallow import Schema
@@ -14,7 +15,7 @@ from peewee import JOIN, Case, Expression, ModelSelect, Value, fn
 from shared import db
 from shared.errors import Refused
 from shared.models import Chatbot, KnowledgeBase, KnowledgeDocument, KnowledgeItem, KnowledgeSource, limits
-from shared.teaching import fields
+from shared.teaching import fields, storing
 from shared.teaching.languages import LANGUAGES, language_of
 
 #: Characters, as in schema.sql.
@@ -123,16 +124,23 @@ def change_base(customer_id: int, base_id: int, changes: dict[str, Any]) -> dict
 
 
 def delete_base(customer_id: int, base_id: int) -> str | None:
-    """Deletes a base with its items, and returns its name. Raises Refused while a chatbot answers from it."""
-    with db.transaction():
-        base = db.row(KnowledgeBase.select(KnowledgeBase.name).where(is_own_base(customer_id, base_id)).for_update())
-        if base is None:
-            return None
-        bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.knowledge_base == base_id).order_by(Chatbot.id))
-        if bots:
-            names = ", ".join(f"{bot['id']} ({bot['name']})" for bot in bots)
-            raise Refused(f"Chatbot {names} answers from this knowledge base. Give it another one, or none, first.")
-        db.rows(KnowledgeBase.delete().where(KnowledgeBase.id == base_id))
+    """Deletes a base with its items, and returns its name; within db.patient(storing.DELETING).
+
+    Raises Refused while a chatbot answers from it.
+    """
+    own = db.row(KnowledgeBase.select(KnowledgeBase.id).where(is_own_base(customer_id, base_id)))
+    return None if own is None else storing.undisturbed(partial(_delete_base, base_id), base_id=base_id)
+
+
+def _delete_base(base_id: int) -> str | None:
+    base = db.row(KnowledgeBase.select(KnowledgeBase.name).where(KnowledgeBase.id == base_id).for_update())
+    if base is None:
+        return None
+    bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.knowledge_base == base_id).order_by(Chatbot.id))
+    if bots:
+        names = ", ".join(f"{bot['id']} ({bot['name']})" for bot in bots)
+        raise Refused(f"Chatbot {names} answers from this knowledge base. Give it another one, or none, first.")
+    db.rows(KnowledgeBase.delete().where(KnowledgeBase.id == base_id))
     return str(base["name"])
 
 

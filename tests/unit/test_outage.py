@@ -21,8 +21,8 @@ from shared.errors import ServiceDown
 class Reported(psycopg2.DatabaseError):
     """An error with the SQLSTATE that a server would send."""
 
-    def __init__(self, state: str) -> None:
-        super().__init__(f"said the server: {state}")
+    def __init__(self, state: str, words: str = "said the server") -> None:
+        super().__init__(f"{words}: {state}")
         self.state = state
 
     @property
@@ -269,6 +269,14 @@ def test_what_may_have_happened_is_not_repeated(state: str) -> None:
     with pytest.raises(Reported):
         repeat_refused(work)  # type: ignore[arg-type]
     assert len(calls) == 1
+
+
+def test_what_somebody_ends_is_begun_anew_and_is_no_outage() -> None:
+    cancelled = Reported("57014", "canceling statement due to user request")
+    assert not is_outage(cancelled)
+    calls, work = _failing(2, cancelled)
+    assert repeat_refused(work) == 7  # type: ignore[arg-type]
+    assert len(calls) == 3
 
 
 def test_an_outage_is_waited_for_and_named() -> None:

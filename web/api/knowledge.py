@@ -10,7 +10,7 @@ from peewee import Expression
 from shared import db
 from shared.models import KnowledgeBase, KnowledgeItem, KnowledgeSource
 from shared.payloads import strip_invalid
-from shared.teaching import knowledge
+from shared.teaching import knowledge, storing
 from shared.teaching.knowledge import BASE, BaseChangesSchema, BaseSchema, ItemChangesSchema, ItemSchema
 from web import trying_out
 from web.api.api import MAX_TEXT_BODY, api, customer_id, existing, page, row_or_404
@@ -83,7 +83,7 @@ def delete_base(base_id: int) -> Response:
 
     With all its items; not while a chatbot answers from it.
     """
-    with db.transaction():
+    with db.patient(storing.DELETING), db.transaction():
         name = existing(knowledge.delete_base(customer_id(), base_id), "knowledge base")
         audited("knowledge.base_deleted", "knowledge base", base_id, name=name)
     return Response(status=204)

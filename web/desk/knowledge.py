@@ -15,7 +15,7 @@ from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, KnowledgeBase, KnowledgeGap, KnowledgeItem, KnowledgeSource
 from shared.models.limits import TooMany
 from shared.payloads import check, strip_invalid
-from shared.teaching import gaps
+from shared.teaching import gaps, storing
 from shared.teaching import knowledge as teaching
 from shared.teaching.languages import SIMPLE, STEMMED
 from web import trying_out
@@ -157,7 +157,8 @@ def save_base(base_id: int) -> Response:
             base, problem=translated_fields(problem.errors, {"name": _("Name"), "language": _("Language")}), status=422
         )
     with db.transaction():
-        db.rows(KnowledgeBase.select(KnowledgeBase.id).where(KnowledgeBase.id == base_id).for_update())
+        own = KnowledgeBase.select(KnowledgeBase.id).where(KnowledgeBase.id == base_id)
+        db.rows(own.for_update("FOR NO KEY UPDATE"))  # type: ignore[arg-type]  # peewee takes it; an import has the key
         base = require_base(base_id)
         if request.form.get("version") != forms.version(base, _BASE):
             changed = _("Somebody else has changed it meanwhile. This is how it is now; change it again.")
@@ -174,7 +175,7 @@ def delete_base(base_id: int) -> Response:
     """Deletes a base with its items, unless a chatbot answers from it."""
     base = require_base(base_id)
     try:
-        with db.transaction():
+        with db.patient(storing.DELETING), db.transaction():
             _there(teaching.delete_base(g.customer.id, base_id))
             audited("knowledge.base_deleted", "knowledge base", base_id, name=base["name"])
     except Refused:
