@@ -20,6 +20,7 @@ DOOR_SECRETS = (
     "WHATSAPP_QR_WEBHOOK_SECRET",
     "DASHBOARD_PASSWORD",
     "METRICS_TOKEN",
+    "OPERATOR_TOKEN",
 )
 
 #: Where providers are. What scripts/server was told of them goes for the commands beside it: with the simulator, none may call

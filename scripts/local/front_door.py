@@ -36,6 +36,7 @@ def door_addresses(environment: Mapping[str, str]) -> list[tuple[str, str]]:
         ("desk, for people", f"{url}/desk/ (its users: scripts/users)"),
         ("API for servers", f"{url}/api/v1/openapi.json (a key: scripts/keys create --customer 1)"),
         ("health, metrics", f"{url}/readyz, {url}/metrics (with METRICS_TOKEN as bearer token)"),
+        ("operators' tools", f"{url}/operations/v1/failures (with OPERATOR_TOKEN as bearer token)"),
     ]
     if environment.get("DASHBOARD_PASSWORD"):
         addresses.append(("dashboard", f"{url}/dashboard/ (as {environment.get('DASHBOARD_USER')}, with DASHBOARD_PASSWORD)"))

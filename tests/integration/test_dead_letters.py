@@ -269,6 +269,8 @@ def test_a_command_prints_its_own_words_and_no_bare_log_events(environment: dict
 def test_an_operators_tools_replay_and_pause_by_http(world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_sends(world, simulator, 3)
     client = create_app().test_client()
+    monkeypatch.delenv("OPERATOR_TOKEN")
+    config.reset()
     assert client.get("/operations/v1/failures").status_code == 404, "it is off"
     monkeypatch.setenv("OPERATOR_TOKEN", "secret")
     config.reset()
@@ -290,7 +292,13 @@ def test_an_operators_tools_replay_and_pause_by_http(world: World, simulator: Si
     assert (shown["state"], shown["counts"], shown["results"]) == ("done", {"replayed": 1}, {"sent": 1})
     assert client.post(f"/operations/v1/replays/{begun.json['id']}/stop").json["state"] == "done"
     beyond = {"since": "9999-12-31T23:59:59-23:59"}  # in UTC there is no such year
-    for wrong in ({}, {"queue": "x"}, {"since": "yesterday"}, beyond, {"que": "x"}, {**where, "pace": "fast"}, [1]):
+    wrong_options = (
+        {**where, "pace": "fast"},
+        {**where, "dry_run": "false"},
+        {**where, "include_unknown": 1},
+        {**where, "name": [1]},
+    )
+    for wrong in ({}, {"queue": "x"}, {"since": "yesterday"}, beyond, {"que": "x"}, [1], *wrong_options):
         assert client.post("/operations/v1/replays", json=wrong).status_code == 400, wrong
     assert client.get("/operations/v1/failures?error=a%00b").status_code == 400
     said = client.post("/operations/v1/replays", json={"ids": [1, "x"], "since": "yesterday"}).json["detail"]
@@ -299,8 +307,21 @@ def test_an_operators_tools_replay_and_pause_by_http(world: World, simulator: Si
     assert pause.status_code == 201
     assert client.get("/operations/v1/pauses").json["pauses"][0]["reason"] == "a check"
     assert client.delete(f"/operations/v1/pauses/{pause.json['id']}").json == {"released": 0}
-    for wrong in ({}, {"chatbot": 4711}, {"chatbot": "1"}, {"queue": 7}, {"channel": [CLOUD]}):
-        assert client.post("/operations/v1/pauses", json=wrong).status_code == 400, wrong
+    for wrong, why in (
+        ({}, "Name a queue, a channel, a chatbot or a customer."),
+        ({"chatbot": 4711}, "There is no chatbot 4711. Ids are in the addresses of the desk's pages"),
+        ({"chatbot": "1"}, "chatbot must be an id, a whole number, got '1'"),
+        ({"queue": 7}, "queue must be a text, got 7"),
+        ({"channel": [CLOUD]}, "channel must be a text"),
+        ({"channel": CLOUD, "chatbot_id": 7}, "Unknown: chatbot_id. Known are queue, channel, chatbot, customer, reason"),
+        ({"channel": CLOUD, "reason": {"why": 1}}, "reason must be a text"),
+        ([], "must be a JSON object, sent as application/json, with queue, channel"),
+    ):
+        refused = client.post("/operations/v1/pauses", json=wrong)
+        assert (refused.status_code, why in refused.json["detail"]) == (400, True), refused.json
+    assert client.get("/operations/v1/pauses").json["pauses"] == [], "nothing is paused by a body that names something else"
+    assert "next_before" in client.get("/operations/v1/failures?before=x").json["detail"]
+    assert "GET /operations/v1/pauses lists" in client.delete("/operations/v1/pauses/9").json["detail"]
     for address in ("pauses/9", f"pauses/{2**70}"):
         assert client.delete(f"/operations/v1/{address}").status_code == 404
     assert client.get(f"/operations/v1/replays/{2**70}").status_code == 404
