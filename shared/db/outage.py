@@ -69,6 +69,7 @@ KINDS = {
     "53100": Kind("disk full", Consequence.WAIT),
     "53200": Kind("out of memory", Consequence.WAIT),
     "53300": Kind("too many connections", Consequence.WAIT),
+    "53400": Kind("a limit of its settings is used up, most likely temp_file_limit", Consequence.WAIT),
     "53QUO": Kind("a quota of its provider is used up", Consequence.WAIT),  # a state of ours
     "57014": Kind("statement too slow", Consequence.WAIT),
     "57CAN": Kind("cancelled for somebody who does not wait for it", Consequence.NONE, repeat=True),  # a state of ours
@@ -163,7 +164,7 @@ def word_for(problem: BaseException) -> str:
 
 outage = Outage("postgres", word_for)
 #: Where one of these is wrong, what reads goes on, and what writes where there is room already.
-_ONLY_WRITES = frozenset(KINDS[state].word for state in ("25006", "42501", "53", "53100", "58"))
+_ONLY_WRITES = frozenset(KINDS[state].word for state in ("25006", "42501", "53", "53100", "53400", "58"))
 
 
 def refuses_writes() -> bool:

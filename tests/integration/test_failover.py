@@ -169,7 +169,7 @@ def _refusing(table: str, state: str) -> Iterator[None]:
     [
         ("53100", "disk full"),
         ("53200", "out of memory"),
-        ("53400", "out of resources"),
+        ("53400", "a limit of its settings is used up, most likely temp_file_limit"),
         ("57014", "statement too slow"),
         ("58030", "input/output error"),
         ("57P03", "starting up or shutting down"),

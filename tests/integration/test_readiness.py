@@ -224,4 +224,8 @@ def test_a_disk_without_room_for_what_is_new_is_seen(well: FrontDoor) -> None:
     db.rows(f"alter database {name} set temp_file_limit = 0")
     db.reset()
     code, body = ready(well)
-    assert (code, body["status"], body["checks"]["postgres"]) == (503, "not ready", "failed: out of resources")
+    assert (code, body["status"], body["checks"]["postgres"]) == (
+        503,
+        "not ready",
+        "failed: a limit of its settings is used up, most likely temp_file_limit",
+    )

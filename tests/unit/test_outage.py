@@ -46,7 +46,7 @@ class Reported(psycopg2.DatabaseError):
         ("53100", "disk full", "WAIT"),
         ("53200", "out of memory", "WAIT"),
         ("53300", "too many connections", "WAIT"),
-        ("53400", "out of resources", "WAIT"),
+        ("53400", "a limit of its settings is used up, most likely temp_file_limit", "WAIT"),
         ("57014", "statement too slow", "WAIT"),
         ("57P01", "shutting down", "RECONNECT"),
         ("57P02", "crashed", "RECONNECT"),
