@@ -45,9 +45,12 @@ _HEADERS = {
 }
 CSRF_COOKIE, _CSRF_TOKEN = "__dd_csrf", re.compile(r"[0-9a-f]{64}")
 _CONFLICT = "409 Conflict"
-_WRONG = "A parameter is wrong. Use the links and forms of the dashboard's pages."
 #: Digits that fit into 64 bits, whatever they are.
 _LONGEST_CURSOR = 19
+
+
+def _wrong_parameter() -> BadRequest:
+    return BadRequest("A parameter is wrong. Use the links and forms of the dashboard's pages.")
 
 
 def _form(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,7 +123,7 @@ def _authenticate() -> None:
 def show(rest: str) -> Response:
     """A page of the dashboard."""
     if len(request.args.get("cursor", "")) > _LONGEST_CURSOR:  # Redis would refuse it, which looks as if it were down
-        raise BadRequest(_WRONG)
+        raise _wrong_parameter()
     form = request.get_data()  # through our limit: the dashboard would read any length
     environ = {
         **request.environ,
@@ -132,7 +135,7 @@ def show(rest: str) -> Response:
     try:
         answer = Response.from_app(application(get_broker()), environ, buffered=True)
     except (ValueError, KeyError):
-        raise BadRequest(_WRONG) from None
+        raise _wrong_parameter() from None
     answer.headers.update(_HEADERS)
     kept = "; SameSite=Strict; Secure" if came_by_https() else "; SameSite=Strict"
     cookies = answer.headers.getlist("Set-Cookie")
