@@ -2033,7 +2033,8 @@ end $$;
 
 -- Adds an event, and the job that delivers it, for each endpoint that listens: [{customer_id, event, data}]. Of two events of a
 -- conversation the later one has the larger `sequence`, for whoever changes a conversation has locked what the other one needs. A
--- number of its own for each conversation would take one lock more, and would have to be dealt with where two are merged.
+-- number of its own for each conversation would take one lock more, and would have to be dealt with where two are merged. What is about
+-- a test chat of the desk says so.
 create function webhook_emit(p_events jsonb) returns jsonb language plpgsql as $$
 declare
     v_jobs jsonb;
@@ -2043,8 +2044,11 @@ begin
         from jsonb_to_recordset(p_events) as i(customer_id bigint, event text, data jsonb)
     ), new_events as (
         insert into webhook_event (customer_id, endpoint_id, event, payload, held, position)
-        select endpoint.customer_id, endpoint.id, input.event, input.data, endpoint.paused and endpoint.url is not null,
-            case when endpoint.url is null then 0 end
+        select endpoint.customer_id, endpoint.id, input.event,
+            case when input.data ->> 'channel' = 'widget' and (
+                    select is_test from conversation where id = (input.data ->> 'conversation_id')::bigint)
+                then input.data || '{"is_test": true}' else input.data end,
+            endpoint.paused and endpoint.url is not null, case when endpoint.url is null then 0 end
         from input join webhook_endpoint endpoint on endpoint.customer_id = input.customer_id and endpoint.active
             and input.event = any (endpoint.events)
             and (endpoint.chatbots is null or coalesce((input.data ->> 'chatbot_id')::bigint = any (endpoint.chatbots), true))

@@ -33,6 +33,12 @@ def _or_null(member: Member) -> Member:
 
 
 _SEQUENCE = _id("Of two events of a conversation, the one with the larger number happened later. Numbers have gaps.", 4711)
+_IS_TEST = {
+    "type": "boolean",
+    "const": True,
+    "description": "It is about a test chat of the desk; of a customer's conversation it is not there.",
+    "examples": [True],
+}
 _CHATBOT = {
     "chatbot_id": _id("The chatbot.", 1),
     "channel": {"type": "string", "enum": list(CHANNELS), "description": "The channel.", "examples": ["whatsapp_cloud"]},
@@ -152,11 +158,11 @@ _OPTIONAL = {"message.received": {"kind", "data"}, "message.sent": {"provider_id
 @cache
 def schema(event: str) -> dict[str, Any]:
     """The schema of an event as it is delivered."""
-    members = {**_DATA[event], "sequence": _SEQUENCE}
+    members = {**_DATA[event], "sequence": _SEQUENCE, **({"is_test": _IS_TEST} if "conversation_id" in _DATA[event] else {})}
     data = {
         "type": "object",
         "properties": members,
-        "required": [name for name in members if name not in _OPTIONAL.get(event, ())],
+        "required": [name for name in members if name not in _OPTIONAL.get(event, ()) and name != "is_test"],
     }
     envelope = {
         "id": _text("The same for every attempt: ignore one that you have seen.", "evt_678", pattern="^evt_[0-9]+$"),

@@ -387,9 +387,13 @@ def test_a_test_chat_is_in_no_list_and_has_its_own_page(app: Flask, world: World
     assert live.queries["lists"].rows(customers=[world.customer]) == marks, "nobody is told of a handoff"
     assert db.scalar(KnowledgeGap.select(fn.COUNT(KnowledgeGap.id))) == 0
     assert len(events("conversation.handoff")) == 2, "an endpoint can be tried with it"
+    told = db.rows("select event, payload from webhook_event")
+    assert {"conversation.opened", "message.received", "message.sent", "conversation.assigned"} <= {one["event"] for one in told}
+    assert [one["event"] for one in told if one["payload"].get("is_test") is not True] == []
     shown = Visitor(app, agent).get(f"/desk/c/{world.customer}/conversations/{tests[1]}")
     assert (shown.status_code, "Do you sell teapots?" in shown.text) == (200, True)
     ask(world, "Do you sell teapots?", user="w_1", channel="widget")
+    assert not db.rows("select from webhook_event where payload ->> 'external_user_id' = 'w_1' and payload ? 'is_test'")
     assert in_list(world, agent, search="teapots") == ["w_1"]
     assert db.scalar(KnowledgeGap.select(fn.COUNT(KnowledgeGap.id))) == 1
     # Of another channel it is a name like any other.
