@@ -1,5 +1,5 @@
-"""The words of an answer that are for the customer. What stands before, between and behind them is taken out: thoughts, marks of
-turns and roles' names (roles.py), JSON, markup of our own prompt.
+"""The words of an answer that are for the customer. What stands before, between and behind them is taken out: thoughts, results
+of tools that the model makes up (tool_results.py), marks of turns and roles' names (roles.py), JSON, markup of our own prompt.
 
 A model's thoughts are never for the customer, and never for a later prompt. Where a provider does not keep them apart
 (`reasoning_content`), they stand in the text between markers. One of the two may be missing: a chat template begins the answer
@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.ai import headed_thoughts, roles
+from shared.ai import headed_thoughts, roles, tool_results
 from shared.payloads import is_blank, strip_invalid
 
 #: Characters that a marker, a mark of its server or a call begins with.
@@ -123,7 +123,7 @@ def cleaned(text: str, own_name: str = "") -> str:
     text = strip_invalid(text.replace("\x00", ""))
     if _unwrapped(text) is not text:  # JSON may have escaped its marks; it is read whole (words_of)
         return text
-    text = without_thoughts(roles.before_marked_turn(roles.without_beginning(text, own_name)))
+    text = tool_results.without(without_thoughts(roles.before_marked_turn(roles.without_beginning(text, own_name))))
     text = roles.before_next_turn(roles.without_beginning(text, own_name), own_name)
     text = roles.without_end(text).strip()
     return "" if is_blank(text) else text

@@ -39,14 +39,14 @@ _BARE = re.compile(r"\s*(?:\w+[./])*(\w+)")
 #: <|tool_call> (Gemma, Phi, Granite), <|python_tag|> (Llama), <|action_start|> (InternLM), <|START_ACTION|> (Cohere),
 #: <|tools_prefix|> (Apertus), [TOOL_CALLS] (Mistral), ```tool_code (Gemini).
 MARK = re.compile(
-    r"<(?:[a-z]+:|[a-z]+_|｜DSML｜)?(?:tool_?calls?|function_calls?|tool_use)(?::\w+)?>|<function=|<(?:[a-z]+:|｜DSML｜)?invoke\s+name="
+    r"<(?:[a-z]+:|[a-z]+_|｜DSML｜)?(?:tool_?calls?|function_calls?|tool_use|tool_code)(?::\w+)?>|<function=|<(?:[a-z]+:|｜DSML｜)?invoke\s+name="
     r"|<\|(?:tool_calls?(?:_start|_begin|_section_begin)?|python_(?:tag|start)|action_start|start_action|tools_prefix)\|?>"
     r"|<｜tool[▁_]calls?[▁_]begin｜>|<start_function_call>|\[TOOL_CALLS\]|```tool_(?:code|calls?)\b",
     re.I,
 )
 #: How one ends, as far as that can be told.
 _END = re.compile(
-    r"</(?:[a-z]+:|[a-z]+_|｜DSML｜)?(?:tool_?calls?|function_calls?|function|invoke|tool_use)(?::\w+)?>|<(?:/\|tool_calls?|\|/tool_calls?)\|>"
+    r"</(?:[a-z]+:|[a-z]+_|｜DSML｜)?(?:tool_?(?:calls?|use|code)|function_calls?|function|invoke)(?::\w+)?>|<(?:/\|tool_calls?|\|/tool_calls?)\|>"
     r"|<\|(?:tool_calls?(?:_section)?_end|python_end|action_end|end_action|tools_suffix)\|>|<tool_call\|>|<end_function_call>"
     r"|<｜tool[▁_]calls?[▁_]end｜>|```(?=\s*\Z)",
     re.I,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from shared.ai import calls, headed_thoughts, named_calls, roles
+from shared.ai import calls, headed_thoughts, named_calls, roles, tool_results
 from shared.ai.answer_text import MARKUP, PIPED, PREFIXES, TAGS, TRIGGERS, markers_of, visible_part
-from shared.ai.calls import MARK as CALL
 from shared.ai.tools import TOOLS
 
+#: From where on nothing is for the customer, as far as can be told before the end.
+_NO_WORDS = re.compile(rf"{calls.MARK.pattern}|{tool_results.MARK.pattern}", re.I)
 #: Characters of a marker with what belongs to it.
 _MAX_MARKER = 100
 #: What may yet become a marker, at the end of a text: a channel's name waits for what follows it.
@@ -20,7 +21,8 @@ _TAIL = re.compile(
 )
 _BEGUN_TAG = re.compile(r"</?([\w:-]*)(\s.*)?", re.S)
 #: As they are compared: without lines between their words.
-_THOUGHTS = (*sorted(TAGS), *(prefix.rstrip("_") for prefix in PREFIXES))
+_HIDDEN = TAGS | tool_results.NAMES
+_THOUGHTS = (*sorted(_HIDDEN), *(prefix.rstrip("_") for prefix in PREFIXES))
 _TAG_NAMES = (
     *headed_thoughts.FRAMES,
     *("details", "knowledge", "item", "grok:render"),
@@ -29,7 +31,7 @@ _TAG_NAMES = (
         for prefix in ("", "seed:", "minimax:", "longcat_")
         for name in ("tool_call", "tool_calls", "function_call")
     ),
-    *("function_calls", "toolcall", "tool_use", "start_function_call", *TOOLS, *named_calls.TAGS),
+    *("function_calls", "toolcall", "tool_use", "tool_code", "start_function_call", *TOOLS, *named_calls.TAGS),
 )
 _PIPED = (
     "content inner_prefix inner_suffix channel message start end return call constrain begin_of_box end_of_box "
@@ -42,6 +44,8 @@ _OTHERS = (
 )
 _OF_CALLS = (
     "[tool_calls]",
+    *(f"[{mark}tool_{word}]" for word in ("results", "content") for mark in ("", "/")),
+    *tool_results.BARRED,
     "<｜tool▁calls▁begin｜>",
     "<｜tool▁call▁begin｜>",
     "<｜tool_calls_begin｜>",
@@ -135,7 +139,7 @@ class VisibleText:
         # What a closing marker means is known when something follows it.
         self._is_held = len(settled) < len(self._text) or (bool(markers) and not settled[markers[-1].end :].strip())
         visible = roles.without_beginning(visible.lstrip(), self._own_name).lstrip()
-        call = CALL.search(visible)
+        call = _NO_WORDS.search(visible)
         visible = visible[: call.start()] if call else visible
         may_begin_turn = roles.may_begin(visible, self._own_name)
         visible, is_over = self._own_turn(visible, is_ended=is_thinking or call is not None)
@@ -178,7 +182,7 @@ def _settled(text: str) -> int:
 def _may_become_marker(begun: str) -> bool:
     if (fence := begun.lstrip())[:1] == "`":
         language = _plain(fence.lstrip("`").strip().lower())
-        return not language or any(name.startswith(language) for name in TAGS)
+        return not language or any(name.startswith(language) for name in _HIDDEN)
     begun = begun.lower().replace("&lt;", "<", 1).replace("\\u003c", "<", 1)
     begun = re.sub(r"\A<\s*(/?)\s*", r"<\1", re.split(r"[&\\]", begun)[0] if begun[0] == "<" else begun)
     barred = begun.replace("｜", "|").replace("▁", "_")
@@ -190,9 +194,9 @@ def _may_become_marker(begun: str) -> bool:
     name, is_suffixed, _ = tag[1].rpartition(":")
     if is_suffixed and (_plain(name) in TAGS or name in _TAG_NAMES):  # <think:opensource>
         return True
-    thoughts = _plain(re.sub(rf"\A(?:{'|'.join(PREFIXES)})", "", tag[1]))
+    thoughts = _plain(re.sub(rf"\A(?:{'|'.join(PREFIXES)}|minimax:)", "", tag[1]))
     if tag[2]:
-        return tag[1] in _TAG_NAMES or thoughts in TAGS
+        return tag[1] in _TAG_NAMES or thoughts in _HIDDEN
     return any(name.startswith(tag[1]) for name in _TAG_NAMES) or any(
         name.startswith((_plain(tag[1]), thoughts)) for name in _THOUGHTS
     )

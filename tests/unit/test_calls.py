@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from shared.ai import calls, completion, tools
+from shared.ai.calls import ToolCall
 from shared.ai.failures import NoText
+from shared.ai.visible_text import VisibleText
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 NAMES = ["hand_over", "search_knowledge"]
@@ -197,6 +199,7 @@ def test_a_search_has_all_of_its_query(text: str, query: str) -> None:
         '<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{}<|tool_call_end|>',
         '<minimax:tool_call>\n<invoke name="weather">\n</invoke>\n</minimax:tool_call>',
         '<tool_call>{"name": "wea',
+        "<tool_code>print(weather())</tool_code>",
         '{"tool": "no_answer", "reason": "policy"}',
         '```json\n{"name": "no_answer"}\n```',
         "[no_answer]",
@@ -223,6 +226,49 @@ def test_a_call_of_a_tool_that_a_model_made_up_is_not_for_the_customer(call: str
     "text", ['{"name": "Ana B", "arguments": {}}', '{"name": "Ana", "price": 5}', '{"name": "a"} {"name": "b"}']
 )
 def test_what_is_written_as_a_call_and_is_none_is_said(text: str) -> None:
+    assert parsed({"content": text}).text == text
+
+
+RESULTS = [
+    '<tool_response>\n{"name": "hand_over", "content": "done"}\n</tool_response>', "<TOOL_RESULT>secret</TOOL_RESULT>",
+    "<function_results>\n<result><tool_name>hand_over</tool_name><stdout>secret</stdout></result>\n</function_results>",
+    "<function_results><tool_result>secret</tool_result><tool_result>secret</tool_result></function_results>",
+    "[TOOL_RESULTS] {\"content\": \"secret\"} [/TOOL_RESULTS]", "[TOOL_RESULTS]secret[TOOL_RESULTS]secret[/TOOL_RESULTS]",
+    "<｜tool▁outputs▁begin｜><｜tool▁output▁begin｜>secret<｜tool▁output▁end｜><｜tool▁outputs▁end｜>",
+    "<|tool_response>response:hand_over{secret}<tool_response|>", "<|tool_response|>secret<|/tool_response|>",
+    "<|tool_output|>secret<|tool_output_end|>", '<|START_TOOL_RESULT|>[{"tool": "hand_over"}]<|END_TOOL_RESULT|>',
+    "```tool_outputs\nsecret\n```", "<tool_code_output>secret</tool_code_output>",
+    '<minimax:tool_result id="1">secret</minimax:tool_result>', "<function_response>hand_over</function_response>",
+    "<tool-response>secret</tool-response>", "</tool_response>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_a_result_that_a_model_makes_up_is_neither_a_call_nor_for_the_customer(result: str) -> None:
+    for text, said in ((f"{result}\nHi.", "Hi."), (f"Yes.\n{result}\nHi.", "Yes.\n\nHi."), (f"Hi.\n{result}", "Hi.")):
+        answer = parsed({"content": text})
+        assert (answer.text, answer.tool) == (said, None)
+        shown, draft = "", VisibleText()
+        for character in text:
+            piece, starts_over = draft.feed(character)
+            shown += piece
+            assert not starts_over
+            assert said.startswith(shown.rstrip())
+    with pytest.raises(NoText):
+        parsed({"content": result})
+
+
+def test_a_result_without_an_end_goes_on_to_the_end() -> None:
+    assert parsed({"content": "Hi.\n<tool_response>secret <tool_response>secret"}).text == "Hi."
+    assert parsed({"content": '<tool_call>{"name": "hand_over"}</tool_call><tool_response>no_answer'}).tool == ToolCall(
+        "hand_over", {}
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["Your <output> is here", "The tool response was quick.", "[Tools] [content]", "A <tool> and its <result>"]
+)
+def test_what_only_looks_like_a_result_is_said(text: str) -> None:
     assert parsed({"content": text}).text == text
 
 
