@@ -249,9 +249,12 @@ class AnswerStream:
                 self._show(more)
             if name == "content" and pieces.repeats is not None and pieces.repeats is not self._repeats_text:
                 self.lesson |= {"repeats_text": pieces.repeats}
+        self._hand_on(*self._visible.end())
 
     def _show(self, text: str) -> None:
-        shown, starts_over = self._visible.feed(self._whole_characters(text))
+        self._hand_on(*self._visible.feed(self._whole_characters(text)))
+
+    def _hand_on(self, shown: str, starts_over: bool) -> None:
         if starts_over:
             self.lesson |= {"unmarked_thoughts": True}
         try:

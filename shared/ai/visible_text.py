@@ -78,8 +78,8 @@ _BARE_BEGINNINGS = (
     *(f"{mark}Thinking{dots}" for mark in ("", "*", "_") for dots in ("...", "…")),
 )
 #: A text of up to so many characters is read again at each piece that may have a marker; a longer one when it has grown by this
-#: share of what is beyond, or a page of HTML would cost the square of its length.
-_READ_EACH_TIME, _GROWTH = 2_000, 0.02
+#: share of what is beyond, or a page of HTML would cost the square of its length; one of this length, when it is twice as long.
+_READ_EACH_TIME, _GROWTH, _LONG = 2_000, 0.04, 40_000
 
 
 class VisibleText:
@@ -94,6 +94,8 @@ class VisibleText:
         self._begins_in_thoughts = begins_in_thoughts
         #: Whether what comes next is hidden, unless a marker says otherwise; whether the text's end depends on what follows.
         self._is_hidden = self._is_held = False
+        #: Whether there is more of the text than what was read.
+        self._is_late = False
         self._has_marker = False
         #: The length at which the text is read again.
         self._read_again_at = 0.0
@@ -115,10 +117,18 @@ class VisibleText:
             self._shown += piece
             return piece, False
         if len(self._text) < self._read_again_at:
-            self._is_held = True
+            self._is_held = self._is_late = True
             return "", False
-        self._read_again_at = len(self._text) + _GROWTH * max(0, len(self._text) - _READ_EACH_TIME)
-        before, self._shown = self._shown, self._visible()
+        growth = _GROWTH * max(0, len(self._text) - _READ_EACH_TIME) if len(self._text) < _LONG else len(self._text)
+        self._read_again_at = len(self._text) + growth
+        return self._read()
+
+    def end(self) -> tuple[str, bool]:
+        """The same, where the text ends and was not read to its end."""
+        return self._read() if self._is_late else ("", False)
+
+    def _read(self) -> tuple[str, bool]:
+        before, self._shown, self._is_late = self._shown, self._visible(), False
         if self._shown.startswith(before):
             return self._shown[len(before) :], False
         return self._shown, True

@@ -833,14 +833,34 @@ def test_a_call_among_words_is_seen_alike_in_pieces_and_in_the_whole(
         assert shown == text or calls.begins(text, TOOLS, goes_on=True) is not None or "<" in text[len(shown) :]
 
 
+class Counted(VisibleText):
+    """Counts the characters that it reads."""
+
+    characters = 0
+
+    def _visible(self) -> str:
+        self.characters += len(self._text)
+        return super()._visible()
+
+
+@pytest.mark.parametrize("piece", ["<a ", "<think>secret <b> ", "[x] ", "\nUser: x"])
+def test_a_text_without_an_end_is_read_a_few_times_in_all(piece: str) -> None:
+    filtered, text = Counted(), "Hello " + piece * (400_000 // len(piece))
+    for at in range(0, len(text), 12):
+        filtered.feed(text[at : at + 12])
+    filtered.end()
+    assert filtered.characters < 8 * len(text), "it has 400,000"
+
+
+def test_long_thoughts_that_no_marker_opens_are_seen_at_the_end() -> None:
+    seen: list[str] = []
+    stream = AnswerStream.of("my-model", {}, seen.append)
+    stream.take(wire(*(chunk("<b> secret " * 100) for _ in range(40)), chunk("</think>"), chunk("Hello"), chunk(finish="stop")))
+    stream.end()
+    assert (seen[-2:], stream.lesson) == (["", "Hello"], {"unmarked_thoughts": True})
+
+
 def test_a_long_text_of_tags_is_not_read_again_at_each_of_them() -> None:
-    class Counted(VisibleText):
-        characters = 0
-
-        def _visible(self) -> str:
-            self.characters += len(self._text)
-            return super()._visible()
-
     shown, filtered, text = "", Counted(), "A line of it<br>" * 2_000
     for at in range(0, len(text), 8):
         shown += filtered.feed(text[at : at + 8])[0]
