@@ -186,9 +186,25 @@ def text_of(content: Any) -> str:
     return next((text for name in ("text", "content", "value", "parts") if (text := text_of(content.get(name)))), "")
 
 
+def content_of(message: Mapping[str, Any]) -> str:
+    """The text of a message or of a piece of one; of one that is marked as a thought, what stands behind the thought's end."""
+    text = text_of(message.get("content")) or text_of(message.get("text"))
+    if not text or not _is_thought(message):
+        return text
+    markers = answer_text.markers_of(text)
+    return "" if not markers or markers[-1].opens else text[markers[-1].end :]
+
+
+def _is_thought(message: Mapping[str, Any]) -> bool:
+    """extra_content.google.thought, as Gemini has it where it speaks as OpenAI does; or what a gateway has made of that."""
+    extra = message.get("extra_content")
+    google = extra.get("google") if isinstance(extra, Mapping) else None
+    return any(isinstance(holder, Mapping) and holder.get("thought") is True for holder in (message, extra, google))
+
+
 def _called_or_said(message: Mapping[str, Any], offered: frozenset[str], own_name: str) -> tuple[ToolCall | None, str]:
     """The tool that an answer calls, and what it says to the customer."""
-    written = text_of(message.get("content")) or _spoken(message)
+    written = content_of(message) or _spoken(message)
     text = answer_text.cleaned(written, own_name)
     if tool := calls.in_message(message, offered):
         return tool, text

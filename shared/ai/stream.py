@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.ai import events, native
-from shared.ai.completion import ends_with_sentence, reason_of, text_of
+from shared.ai.completion import content_of, ends_with_sentence, reason_of
 from shared.ai.pieces import CallPieces, Pieces
 from shared.ai.refusals import error_of
 from shared.ai.visible_text import VisibleText
@@ -224,12 +224,11 @@ class AnswerStream:
             if isinstance(delta.get(name), str) and delta[name]:
                 self._pieces(name).add(delta[name])
                 self._visible.thoughts_are_apart()
-        content = delta.get("content") or delta.get("text")
-        text = text_of(content)
+        text = content_of(delta)
         if text:
             if more := self._pieces("content").add(text, is_last=is_last):
                 self._show(more)
-        elif content:
+        elif delta.get("content") or delta.get("text"):
             self._visible.thoughts_are_apart()  # it is a thought, among parts of a content
         if isinstance(delta.get("function_call"), dict):  # as it was called of old
             self._calls.add({"index": 0, "function": delta["function_call"]})

@@ -404,6 +404,30 @@ def test_content_of_any_shape(content: Any) -> None:
     assert parsed({"content": content}).text == "Hi"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "Hi", "extra_content": {"google": {"thought_signature": "c2VjcmV0"}}},
+        {"content": "<thought>no</thought>Hi", "extra_content": {"google": {"thought": True}}},
+        {"content": "<thought>no</thought>Hi"},
+        {"content": "<thought>no</thought>Hi", "thought": True},
+        {"content": "Hi", "extra_content": {"google": {"thought": False}}},
+        {"content": "Hi", "extra_content": None},
+        {"content": "Hi", "reasoning_content": "no", "reasoning_details": [{"type": "reasoning.text", "text": "no"}]},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "no"}]}, {"type": "text", "text": "Hi"}]},
+    ],
+)
+def test_thoughts_that_a_field_marks_are_not_for_the_customer(message: dict[str, Any]) -> None:
+    assert parsed(message).text == "Hi"
+
+
+@pytest.mark.parametrize("text", ["no", "<thought>no", "<thought>no</thought>"])
+@pytest.mark.parametrize("mark", [{"extra_content": {"google": {"thought": True}}}, {"thought": True}])
+def test_a_message_that_is_marked_as_a_thought_is_no_answer(text: str, mark: dict[str, Any]) -> None:
+    with pytest.raises(provider.NoText, match="an empty reply"):
+        parsed({"content": text, **mark})
+
+
 #: Whole answers in a vendor's own form, which all say "Hi" for 7 and 3 tokens.
 OWN_FORMS = {
     "Anthropic": {

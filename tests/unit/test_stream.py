@@ -107,6 +107,16 @@ def _candidate(*parts: Any, **more: Any) -> dict[str, Any]:
     return {"candidates": [{"content": {"parts": list(parts), "role": "model"}, **more}]}
 
 
+#: Pieces of Gemini's with what they are marked as. Its tags stand within the thoughts, or behind them, or are missing.
+_THOUGHT = {"thought": True}
+GEMINI: dict[str, list[tuple[str, Any]]] = {
+    "tags": [("<thought>no", _THOUGHT), ("no", _THOUGHT), ("</thought>Hello ", None), ("ü😀", None)],
+    "no tags": [("no", _THOUGHT), ("no", _THOUGHT), ("Hello ", None), ("ü😀", {"thought_signature": "c2VjcmV0"})],
+    "an end that is a thought's": [("<thought>no", _THOUGHT), ("no</thought>", _THOUGHT), ("Hello ", None), ("ü😀", None)],
+    "an answer behind the end": [("<thought>no", _THOUGHT), ("no</thought>Hello ", _THOUGHT), ("ü😀", None)],
+    "a beginning without an end": [("<thought>no", _THOUGHT), ("Hello ", None), ("ü😀", None)],
+    "tags and no marks": [("<thought>no", None), ("no", None), ("</thought>Hello ", None), ("ü😀", None)],
+}
 #: Streams in a vendor's own form, which all say the same for 9 and 3 tokens; then calls of a tool.
 OWN_FORMS = {
     "Anthropic": _sent(
@@ -130,6 +140,17 @@ OWN_FORMS = {
         },
         done=False,
     ),
+    **{
+        f"Gemini, as OpenAI speaks: {name}": wire(
+            *(
+                {"choices": [{"delta": {"content": text, **({"extra_content": {"google": mark}} if mark else {})}}]}
+                for text, mark in pieces
+            ),
+            HELLO[3],
+            USED,
+        )
+        for name, pieces in GEMINI.items()
+    },
     "OpenAI's Responses": _sent(
         ("response.created", {"response": {"id": "c-1", "status": "in_progress", "output": []}}),
         ("response.reasoning_summary_text.delta", {"delta": "no"}),
