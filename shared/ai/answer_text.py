@@ -47,8 +47,10 @@ _NAMED = (
 #: Between bars of either width.
 PIPED = ("think", "thinking", "thought", "thoughts", "reasoning")
 _PIPED = rf"(?:{'|'.join(PIPED)})"
+#: No link's text, and no word of a sentence that begins with it: [Thoughts](https://shop.example/blog), [Thought] of the day.
+_IN_BRACKETS = r"(?!(?-i:\[[A-Z][a-z]+\] [a-z]))\[(?:THINK|THINKING|THOUGHTS?|REASONING)\](?!\()"
 _OPENS = (
-    rf"{_LESS}\s*(?:{_NAMED})(?:\s(?:[^<>]{{0,200}}?[^<>/])?)?{_GREATER}|\[(?:THINK|THINKING|THOUGHTS?|REASONING)\]|◁think▷"
+    rf"{_LESS}\s*(?:{_NAMED})(?:\s(?:[^<>]{{0,200}}?[^<>/])?)?{_GREATER}|{_IN_BRACKETS}|◁think▷"
     rf"|<[|｜](?:(?:begin|start)[_▁]?(?:of)?[_▁]?)?{_PIPED}(?:[_▁](?:start|begin))?[|｜]>|<\|inner_prefix\|>|<unused94>(?:thought)?"
 )
 _CLOSES = (
@@ -79,6 +81,8 @@ _MARKER = re.compile(
     rf"|(?P<fence>{_FENCE})",
     re.I | re.M,
 )
+#: A tag of such a name that is the answer's own.
+_OWN = re.compile(rf"<(?P<own>analysis|planning|reflection|reasoning){headed_thoughts.OWN_WORDS}", re.I)
 #: What frames the answer itself and is not part of it.
 _FRAME = re.compile(
     rf"<\|start\|>\s*assistant|</?(?:{'|'.join(headed_thoughts.FRAMES)})>"
@@ -123,7 +127,8 @@ def cleaned(text: str, own_name: str = "") -> str:
     text = strip_invalid(text.replace("\x00", ""))
     if _unwrapped(text) is not text:  # JSON may have escaped its marks; it is read whole (words_of)
         return text
-    text = tool_results.without(without_thoughts(roles.before_marked_turn(roles.without_beginning(text, own_name))))
+    text = without_thoughts(roles.before_marked_turn(roles.without_beginning(text, own_name)))
+    text = tool_results.without(text) if tool_results.MARK.search(text) else text
     text = roles.before_next_turn(roles.without_beginning(text, own_name), own_name)
     text = roles.without_end(text).strip()
     return "" if is_blank(text) else text
@@ -147,9 +152,13 @@ def markers_of(text: str) -> list[Marker]:
     """The markers of a text, without what only looks like one."""
     if not any(trigger in text for trigger in TRIGGERS):
         return []
-    found, within, depth, is_code = list[Marker](), "", 0, False
+    found, within, depth, is_code, own_until = list[Marker](), "", 0, False, 0
     for match in _MARKER.finditer(text):
         kind, is_thought = match.lastgroup or "", False
+        if own := _OWN.match(text, match.start()):
+            own_until = own.end()
+        if match.start() < own_until:
+            continue
         if kind == "fence":
             language = re.sub("[_-]", "", match["language"].lower())
             is_thought = within == "fence" or (not within and language in TAGS)

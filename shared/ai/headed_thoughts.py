@@ -2,7 +2,8 @@
 the same in other languages, "> **Reasoning:** …" and a quote, <plan>…</plan>.
 
 A head alone proves nothing: an answer may have a heading of that name. So the thoughts' end has to be marked as well, by the head
-of the answer, or as a quote, a fence or a tag has it.
+of the answer, or as a quote, a fence or a tag has it. Nor does a tag around a few words in a sentence that goes on: a shop may
+write "<plan>Basic</plan> costs 5 €".
 """
 
 from __future__ import annotations
@@ -49,16 +50,22 @@ def _head(names: Iterable[str], *, is_marked: bool = True) -> str:
     close, name = r"(?:\*{1,2}|_{1,2})?", rf"{_any_of(names)}(?:\.{{1,3}}|…)?"
     marked = rf"(?=#|\*|_|{_EMOJI})" if is_marked else ""
     with_colon, alone = rf"{lead}{name}{close}[ \t]?[:：]{close}", rf"{marked}{lead}{name}{close}[ \t]*(?=\n)"
-    return rf"[ \t]*(?:{with_colon}|{alone}|(?:\*\*)?【{_any_of(names)}】(?:\*\*)?)"
+    return rf"[ \t]*(?:{with_colon}|{alone}|(?:\*\*)?(?:【{_any_of(names)}】|\[{_any_of(names)}\])(?:\*\*)?)"
 
 
+#: What a tag may stand around that is an answer's own: a few words, behind which their sentence goes on.
+OWN_WORDS = (
+    r">[^<>\s.!?…。]{1,24}(?:[ \t][^<>\s.!?…。]{1,24}){0,3}</(?P=own)>"
+    r"(?=[ \t]+(?-i:[a-zß-öø-ÿа-я\d€$£(–—-])|[ \t]*[,;:.)|])"
+)
+_OWN = re.compile(rf"\s*<(?P<own>{'|'.join(_TAGS)}){OWN_WORDS}", re.I)
 _LINE = r"(?:[ \t]*[>_][^\n]*(?:\n|\Z))"
 #: Thoughts with their end, from the beginning of an answer on; an answer that is framed as a whole.
 THOUGHTS = re.compile(
     rf"\A\s*+{_head(_NAMES)}[\s\S]*?\n{_head(_ANSWERS)}\s*(?=[^\s*_]|[*_]{{1,2}}\w)"
     rf"|\A\s*+{_head(_SURE_NAMES)}\s*\n(?:{_LINE}+|[ \t]*```[^\n]*\n[\s\S]*?\n[ \t]*```[ \t]*(?:\n|\Z))\s*"
     rf"|\A\s*+>{_head(_SURE_NAMES, is_marked=False)}[^\n]*(?:\n|\Z){_LINE}*\s*"
-    rf"|\A\s*+(?:<(?P<tag>{'|'.join(_TAGS)})>(?:(?!</?(?P=tag)>)[\s\S])*</(?P=tag)>\s*)+(?=\S)",
+    rf"|\A(?!{_OWN.pattern})\s*+(?:<(?P<tag>{'|'.join(_TAGS)})>(?:(?!</?(?P=tag)>)[\s\S])*</(?P=tag)>\s*)+(?=\S)",
     re.I,
 )
 FRAMED = re.compile(rf"\A\s*+<(?P<frame>{'|'.join(FRAMES)})>(?P<inner>(?:(?!</?(?P=frame)>)[\s\S])*)</(?P=frame)>\s*\Z", re.I)
@@ -66,15 +73,15 @@ FRAMED = re.compile(rf"\A\s*+<(?P<frame>{'|'.join(FRAMES)})>(?P<inner>(?:(?!</?(
 _BEGUN = re.compile(
     rf"\s*>?(?:{_head(_NAMES)}|{_head(_NAMES, is_marked=False)}(?=\n>)|<(?:{'|'.join((*_TAGS, *FRAMES))})>)", re.I
 )
-_MARKS = re.compile(rf"(?:[\s>#*_【\ufe0f]|{_EMOJI}){{0,12}}")
-_ENDS_OF_HEADS = re.compile(r"[.…*_】]{0,6}[ \t]?\Z")
+_MARKS = re.compile(rf"(?:[\s>#*_\[【\ufe0f]|{_EMOJI}){{0,12}}")
+_ENDS_OF_HEADS = re.compile(r"[.…*_\]】]{0,6}[ \t]?\Z")
 _HEADS = tuple(name.casefold() for name in _NAMES)
 _BEGINNINGS = (*_HEADS, *(f"<{name}>" for name in (*_TAGS, *FRAMES)))
 
 
 def has_begun(text: str) -> bool:
     """Whether a text begins as thoughts of this kind do, so that only what follows says what it is."""
-    return _BEGUN.match(text) is not None
+    return _BEGUN.match(text) is not None and _OWN.match(text) is None
 
 
 def may_begin(text: str) -> bool:

@@ -28,12 +28,12 @@ MARK = re.compile(
 
 
 def without(text: str) -> str:
-    """The text without them; one without an end goes on to the end of the text."""
+    """A text that has some, without them; one without an end goes on to the end of the text."""
     kept, end = list[str](), 0
     while mark := MARK.search(text, end):
         kept.append(text[end : mark.start()])
         end = _end_of(text, mark)
-    return "".join([*kept, text[end:]]).strip() if kept else text
+    return "".join([*kept, text[end:]]).strip()
 
 
 def _end_of(text: str, mark: re.Match[str]) -> int:

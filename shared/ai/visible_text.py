@@ -143,11 +143,13 @@ class VisibleText:
 
     def _visible(self) -> str:
         settled = self._text[: _settled(self._text)]
-        visible, is_thinking = visible_part(settled)
         markers = markers_of(settled)
         self._has_marker = bool(markers)
         # What a closing marker means is known when something follows it.
-        self._is_held = len(settled) < len(self._text) or (bool(markers) and not settled[markers[-1].end :].strip())
+        is_undecided = bool(markers) and not settled[markers[-1].end :].strip()
+        settled = settled[: markers[-1].end] if is_undecided else settled
+        visible, is_thinking = visible_part(settled)
+        self._is_held = is_undecided or len(settled) < len(self._text)
         visible = roles.without_beginning(visible.lstrip(), self._own_name).lstrip()
         call = _NO_WORDS.search(visible)
         visible = visible[: call.start()] if call else visible

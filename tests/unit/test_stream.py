@@ -734,6 +734,20 @@ def test_a_role_before_an_answer_is_not_shown(begins: str) -> None:
         ("### Reasoning\nHi\n\n### Summary\nHi", "### Reasoning\nHi\n\n### Summary\nHi"),
         ("**Reasoning**\nHi", "**Reasoning**\nHi"), ("<plan>Hi</plan>", "<plan>Hi</plan>"),
         ("Thinking: Hi\n\nThe answer: Hi", "Thinking: Hi\n\nThe answer: Hi"),
+        *(
+            (text, text)
+            for text in (
+                "<plan>Basic</plan> costs 5 €, <plan>Pro</plan> 9 €.", "<plan>Basic Plus</plan>: 5 €", "<plan>Basic</plan> 5 €",
+                "<hidden>x</hidden> is no element", "<private>Key</private>, as it is called", "<strategy>Go</strategy> – 5",
+                "<analysis>Blood</analysis> costs 30 €", "Our <planning>Room</planning> service costs 5 €",
+                "[Thought] of the day: tea", "[Thoughts](https://shop.example/blog) is our blog", "Read [Reasoning](https://x.example)",
+            )
+        ),
+        ("<plan>Greet the customer and then ask for the order</plan> hello", "hello"), ("<plan>Greet</plan>hello", "hello"),
+        ("<plan>Greet. Ask.</plan> hello", "hello"), ("<plan>Greet</plan> Hello", "Hello"), ("<plan>a\nb</plan> hello", "hello"),
+        ("<analysis>Angry customer</analysis>Hello", "Hello"), ("<think>Angry</think> hello", "hello"),
+        ("[Thought] The customer asks\n[Answer] Hi", "Hi"), ("[Gedanken] no\n[Antwort] Hi", "Hi"), ("[thought] no", ""),
+        ("[Thought] I think", ""), ("[THINK] i think", ""),
         ("Reasoning:\n- Hi", "Reasoning:\n- Hi"), ("> Hi\n\nHi", "> Hi\n\nHi"),
     ],
 )  # fmt: skip
