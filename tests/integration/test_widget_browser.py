@@ -23,6 +23,9 @@ LAST = "[...document.querySelectorAll('#messages > .{role} .bubble')].at(-1)"
 #: As from the clipboard.
 PASTE = "document.execCommand('insertText', false, arguments[0])"
 
+#: Safari's keydown of the Enter that takes a word: it ends the word first.
+TAKES_A_WORD = {"key": "Enter", "keyCode": 229, "isComposing": False, "bubbles": True, "cancelable": True}
+
 
 @pytest.fixture
 def page(tmp_path: Path, world: World) -> Iterator[Browser]:
@@ -105,6 +108,44 @@ def test_what_is_begun_is_in_the_field_again_after_a_reload(page: Browser) -> No
     assert page.run(written) == ""
     [sent] = db.rows("select payload ->> 'content' as content from job where queue = 'incoming-messages'")
     assert sent["content"] == "Do you ship to Norway?"
+
+
+def test_who_writes_at_once_writes_in_the_field(page: Browser) -> None:
+    page.run("document.activeElement.blur()")  # as Safari opens the chat in a frame: its script may focus nothing yet
+    page.type("Do you ship?")
+    assert page.run("return document.getElementById('text').value") == "Do you ship?"
+
+
+def test_enter_that_takes_a_word_of_an_input_method_sends_nothing(page: Browser) -> None:
+    page.run(PASTE, "こんにちは")
+    page.run("document.getElementById('text').dispatchEvent(new KeyboardEvent('keydown', arguments[0]))", TAKES_A_WORD)
+    assert page.run("return document.getElementById('text').value") == "こんにちは"
+    page.type("\ue007")
+    page.until("document.querySelectorAll('#messages > .user').length === 1")
+
+
+def test_earlier_messages_come_above_what_is_read(page: Browser, world: World) -> None:
+    page.type("When do you ship?\ue007")
+    page.until("document.querySelector('#messages > .user .sent, #messages > .user .delivered') !== null")
+    world.drain()
+    db.rows("update message set created_at = created_at - interval '2 days'")
+    db.rows(
+        """
+        insert into message (conversation_id, chatbot_id, channel, role, content, status, created_at, revision)
+        select id, chatbot_id, channel, 'agent', 'Message ' || number, 'SENT', now() - (200 - number) * interval '1 s', 1
+        from conversation, generate_series(1, 190) as number
+        """
+    )
+    page.driver.refresh()
+    shown = "document.querySelectorAll('#messages > [data-id]')"
+    for scrolled in (0, 300):
+        page.until(f"{shown}.length")
+        page.run("document.getElementById('log').scrollTop = arguments[0]", scrolled)
+        read = page.run(f"window.read = {shown}[9]; return read.getBoundingClientRect().top")
+        count = page.run(f"return {shown}.length")
+        page.run("document.getElementById('older').click()")
+        page.until(f"{shown}.length > arguments[0]", count)
+        assert page.run("return window.read.getBoundingClientRect().top") == pytest.approx(read, abs=2)
 
 
 def test_a_page_says_that_its_network_is_gone_and_hears_what_came_meanwhile(page: Browser, world: World) -> None:

@@ -189,13 +189,16 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 /* ---- receiving */
 
 async function load(query = "?limit=50") {
+  const log = $("log");
   const found = await (await call(`/messages${query}`, { signal: inTime() })).json();
   const older = query.includes("before=");
   if (!older) cursor = Math.max(cursor, found.cursor);
   if (older || !query.includes("after=")) more = found.more;
   found.messages.forEach(store);
   $("messages").setAttribute("aria-busy", "true"); // old messages are shown, not read out
+  const below = log.scrollHeight - log.scrollTop;
   draw();
+  if (older) log.scrollTop = log.scrollHeight - below; // no browser keeps the place at the very top, and Safari nowhere
   setTimeout(() => $("messages").removeAttribute("aria-busy"), 500);
 }
 
@@ -877,13 +880,23 @@ function colour() {
   document.documentElement.style.setProperty("--on-accent", r * 0.299 + g * 0.587 + b * 0.114 > 150 ? "#111" : "#fff");
 }
 
+/** Whether a key goes to an input method, as the Enter that takes a word. Safari has ended the word before it tells of that key. */
+function isComposing(pressed) {
+  return pressed.isComposing || pressed.keyCode === 229;
+}
+
+/** Whoever opens the chat and writes, writes into its field: Safari lets a frame focus it only once something was pressed in the frame. */
+function writeAtOnce({ target, key, ctrlKey, metaKey, altKey }) {
+  if (target === document.body && key.length === 1 && key !== " " && !ctrlKey && !metaKey && !altKey) $("text").focus();
+}
+
 function framed() {
   if (parent === window) return;
   parent.postMessage({ type: "switchboard:ready" }, "*"); // nothing but that it is there
   $("close").hidden = false;
   const close = () => parent.postMessage({ type: "switchboard:close" }, "*");
   $("close").addEventListener("click", close);
-  addEventListener("keydown", ({ key }) => key === "Escape" && close());
+  addEventListener("keydown", (pressed) => pressed.key === "Escape" && !isComposing(pressed) && close());
 }
 
 /** A button, dropping, pasting. */
@@ -922,9 +935,10 @@ async function start() {
   $("form").addEventListener("submit", submit);
   $("text").addEventListener("input", write);
   $("text").addEventListener("keydown", (pressed) => {
-    if (pressed.key !== "Enter" || pressed.shiftKey || pressed.isComposing) return;
+    if (pressed.key !== "Enter" || pressed.shiftKey || isComposing(pressed)) return;
     submit(pressed);
   });
+  addEventListener("keydown", writeAtOnce);
   $("older").addEventListener("click", () => load(`?limit=50&before=${oldest().id}`).catch(unavailable));
   addEventListener("message", fromLauncher);
   new ResizeObserver(() => atEnd && scrollToEnd()).observe($("log"));
