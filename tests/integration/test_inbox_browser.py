@@ -462,6 +462,26 @@ def until_with_changes(browser: Browser, script: str) -> None:
     until(is_so_or_changes, script)
 
 
+def test_enter_that_takes_a_word_of_an_input_method_sends_nothing(browser: Browser, site: Site, world: World) -> None:
+    open_conversation(browser, site, world)
+    browser.run("document.getElementById('reply').focus()")
+    browser.type("こんにちは")
+    safari = {"key": "Enter", "keyCode": 229, "isComposing": False, "bubbles": True, "cancelable": True}  # it ends the word first
+    browser.run("document.getElementById('reply').dispatchEvent(new KeyboardEvent('keydown', arguments[0]))", safari)
+    assert browser.run("return document.getElementById('composer').ariaBusy") is None
+    assert browser.run("return document.getElementById('reply').value") == "こんにちは"
+
+
+def test_a_filter_says_what_is_shown_when_the_browser_comes_back(browser: Browser, site: Site, world: World) -> None:
+    log_in(browser, site, person("agent", world.customer, "Emma"))
+    browser.open(f"{site.url}/desk/c/{world.customer}/inbox?view=all")
+    chosen = "document.querySelector('.inbox-filter [name=channel]')"
+    browser.run(f"{chosen}.value = 'widget'; {chosen}.dispatchEvent(new Event('change', {{bubbles: true}}))")
+    browser.until(f"location.search.includes('channel=widget') && {chosen}?.value === 'widget'")
+    browser.driver.back()
+    browser.until(f"!location.search.includes('channel=') && document.readyState === 'complete' && {chosen}?.value === ''")
+
+
 def test_a_search_goes_further_back_while_the_lists_change(
     browser: Browser, site: Site, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

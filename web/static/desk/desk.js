@@ -14,6 +14,9 @@ document.addEventListener("click", event => {
   }
 });
 
+// Whether a key goes to an input method, as the Enter that takes a word. Safari has ended the word before it tells of that key.
+const isComposing = event => event.isComposing || event.keyCode === 229;
+
 // ---- A form is sent once: what is pressed twice would be done twice. After a while it may be sent again, for what was sent is lost by
 // then; and so may all forms of a page to which the browser came back. Without a connection it stays as it is: the browser would put
 // its own page of an error in this one's place.
@@ -31,6 +34,12 @@ document.addEventListener("submit", event => {
   setTimeout(release, SENDING, form);
 });
 addEventListener("pageshow", () => document.querySelectorAll("form[aria-busy]").forEach(release));
+
+// A page to which the browser came back says in its filters what it shows, and not what was chosen there to leave it.
+addEventListener("pageshow", ({ persisted }) => {
+  const isBack = persisted || performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+  if (isBack) for (const form of document.forms) if (form.method === "get") form.reset();
+});
 
 // ---- Whoever goes by keys keeps the place: what had the focus has it again after a form has loaded its page anew, and after a part of
 // the page was replaced. What is gone by then (a button that was pressed) leaves it to the page's content, not to its menu.

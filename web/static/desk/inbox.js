@@ -260,7 +260,7 @@
     grow();
   });
   text.addEventListener("keydown", event => {
-    if (event.isComposing) return;
+    if (isComposing(event)) return;
     if (!choices.hidden && ["ArrowDown", "ArrowUp", "Enter", "Tab"].includes(event.key)) {
       event.preventDefault();
       if (event.key === "ArrowDown") choose(chosen + 1);

@@ -113,7 +113,7 @@ const deskKeys = (() => {
   }
 
   function hear(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || isComposing(event)) return;
     if (isWriting(event.target)) {
       if (event.key === "Escape") event.target.blur();
       return;
