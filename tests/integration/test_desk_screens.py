@@ -73,6 +73,9 @@ def test_a_conversation_is_read_on_a_low_screen(browser: Browser, site: Site, wo
     browser.run("document.getElementById('reply').focus()")
     browser.until("document.querySelector('.composer').getBoundingClientRect().bottom <= innerHeight + 1")
     assert browser.run("return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]") == [width, height]
+    browser.run("document.querySelector('.thread').scrollTop = 0")
+    browser.run("document.getElementById('reply').scrollIntoView({block: 'nearest'})")  # as Safari and Firefox do at a focus
+    assert browser.run("return document.querySelector('.composer-foot .primary').getBoundingClientRect().bottom <= innerHeight")
 
 
 def test_the_tabs_of_a_phone_fit(browser: Browser, site: Site, world: World) -> None:
