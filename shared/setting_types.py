@@ -109,7 +109,8 @@ def _with_plain_scheme(url: str) -> str:
 
 
 def _parse_http_url(url: str, *, validate: Callable[[str], Any]) -> str:
-    url = _with_plain_scheme(url)
+    """Without a slash at its end, for paths are added to it: gateways know no //api/sessions."""
+    url = _with_plain_scheme(url).rstrip("/")
     validate(url)
     return url
 

@@ -18,6 +18,7 @@ from shared.channels.health import ChannelAccount
 from shared.channels.registry import CHANNELS, UnknownChannel
 from shared.channels.whatsapp_qr import connect as qr
 from shared.config import settings
+from web.addresses import shown_address
 from web.audited import audited
 from web.turns import NoTurn, Turns
 
@@ -32,18 +33,17 @@ _turns = Turns(_ASKING)
 def connect(customer_id: int, channel: str, chatbot_id: int, given: Mapping[str, str]) -> None:
     """Connects an account that the provider says is theirs, to a chatbot that has none. `given`: secret, name and waba_id, or
     dialect. Raises InvalidPayload, ProviderRefused, OutsideFailure, ServiceUnavailable."""
-    note, secret = noting(channel, chatbot_id), given.get("secret", "")
+    note, secret, site = noting(channel, chatbot_id), given.get("secret", ""), settings().public_url
     with asking(customer_id, channel):
         match channel:
             case "whatsapp_cloud":
                 connecting.own_cloud(chatbot_id, given.get("name", ""), secret, given.get("waba_id", ""), note)
             case "whatsapp_qr":
-                if not site():
+                if not site:
                     raise ProviderRefused("no_address", "PUBLIC_URL is not set")
-                connecting.own_qr(chatbot_id, given.get("dialect", ""), site(), note)
+                connecting.own_qr(chatbot_id, given.get("dialect", ""), site, note)
             case "telegram":
-                address = site() if site().startswith("https://") else ""
-                connecting.connect_telegram(chatbot_id, secret, address, note)
+                connecting.connect_telegram(chatbot_id, secret, site if site.startswith("https://") else "", note)
             case _:
                 raise UnknownChannel(f"nobody can prove here whose account of {channel} it is")
 
@@ -53,18 +53,13 @@ def noting(channel: str, chatbot_id: int) -> connecting.Note:
     return lambda action, name: audited(action, "channel", chatbot_id, name=name, channel=channel)
 
 
-def steps(customer_id: int, account: ChannelAccount, address: str) -> tuple[list[Step], bool, str]:
+def steps(customer_id: int, account: ChannelAccount) -> tuple[list[Step], bool, str]:
     """What is right and what is not, asked now; whether a session waits for its phone, and the code that the phone reads ("":
-    there is none yet). `address`: where providers reach this front door."""
+    there is none yet)."""
     with asking(customer_id, account.channel.name):
-        found = checks.steps(account, address)
+        found = checks.steps(account, shown_address())
         waits = any(step.problem == "phone_missing" for step in found)
         return found, waits, qr.qr_code(checks.row_of(account) or {}) if waits else ""
-
-
-def site() -> str:
-    """Where providers reach this front door; "" if nobody has said so. Never taken from a request, whose host anybody chooses."""
-    return settings().public_url.rstrip("/")
 
 
 @contextmanager

@@ -7,13 +7,14 @@ import re
 import threading
 from typing import NamedTuple
 
-from flask import copy_current_request_context, request
+from flask import copy_current_request_context
 from flask_babel import gettext as _
 
 from shared import db
 from shared.config import settings
 from shared.models import User
 from shared.people import audit, links, mail
+from web.addresses import shown_address
 from web.audited import audited
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def make(user: User) -> str:
 
 def hand_over(user: User, path: str) -> Made:
     """Sends the link, or has it shown. It was made for somebody whom the page's user invited, or helps."""
-    address = (settings().public_url or request.host_url).rstrip("/") + path
+    address = shown_address() + path
     problem = ""
     if mail.is_on():
         if mail.send(user.email, *_letter(user, path)):
@@ -71,7 +72,7 @@ def _make_and_send(user: User) -> None:
 def _letter(user: User, path: str) -> tuple[str, str]:
     """Subject and text. Who invited somebody wrote their name: it must not tell strangers, in our name, to go elsewhere."""
     name = user.email if _ADDRESS.search(user.name) or len(user.name) > _LONGEST else user.name
-    address = settings().public_url.rstrip("/") + path
+    address = settings().public_url + path
     if user.password_hash:
         return _("Your new password"), _(
             "Hello %(name)s,\n\nwith this link you choose a new password. It works once, within an hour:\n\n%(address)s\n\n"

@@ -105,7 +105,7 @@ def _of_handoffs(customer_id: int, handoffs: Sequence[dict[str, Any]], language:
     """Subject and text."""
     several, one = _WAIT[language]
     subject = several.format(count=len(handoffs)) if len(handoffs) > 1 else one
-    site = settings().public_url.rstrip("/")
+    site = settings().public_url
     reasons, in_general = _REASONS[language], _HANDED_OVER[language]
     lines = (
         f"{row['chatbot']}, {reasons.get(row['reason'], in_general)}:\n{site}/desk/c/{customer_id}/conversations/{row['id']}"
@@ -119,7 +119,7 @@ def _of_budget(customer_id: int, budget: dict[str, Any], language: str) -> tuple
     subject, text = (
         part.format(**budget, then=_THEN[language][budget["at_limit"]]) for part in _BUDGET[language][budget["is_exhausted"]]
     )
-    return subject, f"{text}\n\n{settings().public_url.rstrip('/')}/desk/c/{customer_id}/usage"
+    return subject, f"{text}\n\n{settings().public_url}/desk/c/{customer_id}/usage"
 
 
 def _people(customer_id: int, roles: Iterable[str]) -> list[dict[str, Any]]:

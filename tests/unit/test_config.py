@@ -199,7 +199,7 @@ def test_an_address_of_any_good_form_is_taken(name: str, value: str, monkeypatch
     [
         ("OPENAI_BASE_URL", "HTTPS://API.example/V1", "openai_base_url", "https://API.example/V1"),
         ("WHATSAPP_QR_SERVICE_URL", "Http://waha:3000", "qr_service_url", "http://waha:3000"),
-        ("MEDIA_BUCKET_URL", "HTTP://127.0.0.1:9000/", "media_endpoint", "http://127.0.0.1:9000/"),
+        ("MEDIA_BUCKET_URL", "HTTP://127.0.0.1:9000", "media_endpoint", "http://127.0.0.1:9000"),
         ("PUBLIC_URL", "Https://chat.example", "public_url", "https://chat.example"),
         ("SMTP_URL", "SMTP://Me:Pass@mail.example:587", "smtp_url", "smtp://Me:Pass@mail.example:587"),
         ("REDIS_URL", "REDISS://:Pass@h:6379/0", "redis_url", "rediss://:Pass@h:6379/0"),
@@ -213,6 +213,24 @@ def test_a_scheme_is_the_same_in_capitals(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert getattr(read_settings(), attribute) == read
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute"),
+    [
+        ("OPENAI_BASE_URL", "openai_base_url"),
+        ("EMBEDDING_BASE_URL", "embedding_base_url"),
+        ("WHATSAPP_GRAPH_URL", "graph_url"),
+        ("WHATSAPP_QR_SERVICE_URL", "qr_service_url"),
+        ("TELEGRAM_API_URL", "telegram_url"),
+        ("PUBLIC_URL", "public_url"),
+    ],
+)
+def test_a_slash_at_the_end_of_an_address_is_not_there_twice_in_what_is_called(
+    name: str, attribute: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "https://host.example/base/")
+    assert getattr(read_settings(), attribute) == "https://host.example/base"
 
 
 @pytest.mark.parametrize("secret", ["it's", "'", "\"a'", "a${b}", "$2b$12$x", "'a'b"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 from flask_babel import force_locale
 from marshmallow import fields
 from werkzeug.exceptions import Conflict, ServiceUnavailable, UnprocessableEntity
@@ -111,8 +111,7 @@ def check_channel(channel: str, chatbot_id: int) -> dict[str, Any]:
 
     Asks the provider; nothing changes there. With a key that manages: whoever has `qr_code` links a phone of theirs.
     """
-    address = connections.site() or request.host_url.rstrip("/")
-    found, _waits, code = connections.steps(customer_id(), _own(channel, chatbot_id), address)
+    found, _waits, code = connections.steps(customer_id(), _own(channel, chatbot_id))
     states = {"good": "ok", "warn": "warning", "bad": "problem"}
     data = [
         {

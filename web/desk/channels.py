@@ -16,10 +16,10 @@ from werkzeug.exceptions import NotFound
 from shared import db
 from shared.channels import accounts, connecting, health
 from shared.channels.registry import CHANNELS
-from shared.config import settings
 from shared.errors import InvalidPayload
 from shared.models import Chatbot
 from shared.teaching.chatbots import is_own
+from web.addresses import shown_address
 from web.api.channels import MAX_SECRET
 from web.audited import audited
 from web.connection_words import PROBLEMS
@@ -100,7 +100,7 @@ def _page(
         problems=problems or {},
         where=where,
         made=made,
-        site=settings().public_url.rstrip("/") or request.host_url.rstrip("/"),
+        site=shown_address(),
     )
     return make_response(page, status)
 

@@ -10,7 +10,6 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import NotFound
 
 from shared import db
-from shared.config import settings
 from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, KnowledgeBase
 from shared.models.limits import TooMany
@@ -19,6 +18,7 @@ from shared.teaching import chatbots as teaching
 from shared.teaching import knowledge
 from shared.teaching.hours import DAYS, time_zone_choices
 from shared.teaching.providers import MAX_PROVIDERS
+from web.addresses import shown_address
 from web.api.api import MAX_TEXT_BODY
 from web.audited import audited
 from web.desk import desk, forms, hours, silences, test_chat
@@ -238,7 +238,7 @@ def _page(
         version=forms.version(bot, SECTIONS[section].fields),
         bases=db.rows(bases.order_by(KnowledgeBase.name)),
         test_token=test_chat.token(bot["id"]),
-        site=settings().public_url.rstrip("/") or request.host_url.rstrip("/"),
+        site=shown_address(),
         max_providers=MAX_PROVIDERS,
         time_zones=time_zone_choices(),
     )

@@ -22,8 +22,9 @@ from shared.errors import InvalidPayload, OutsideFailure
 from shared.models import Chatbot
 from shared.teaching.chatbots import is_own
 from web import connection_words
+from web.addresses import shown_address
 from web.api.channels import MAX_SECRET
-from web.connecting import CONNECTED, asking, connect, noting, site
+from web.connecting import CONNECTED, asking, connect, noting
 from web.connecting import steps as steps_of
 from web.desk import desk, forms
 from web.desk.access import allowed
@@ -93,7 +94,7 @@ def replace_secret(channel: str, chatbot_id: int) -> Response:
         return page(found, problem="secret", status=422)
     try:
         with asking(g.customer.id, channel):
-            connecting.replace_token(found, secret, site(), noting(channel, chatbot_id))
+            connecting.replace_token(found, secret, settings().public_url, noting(channel, chatbot_id))
     except InvalidPayload:
         return page(found, problem="secret", status=422)
     except ProviderRefused as refusal:
@@ -157,7 +158,7 @@ def page(found: ChannelAccount, looks: bool = False, *, problem: str = "", words
 
 
 def _checked(found: ChannelAccount) -> dict[str, object]:
-    steps, waits, code = steps_of(g.customer.id, found, site() or request.host_url.rstrip("/"))
+    steps, waits, code = steps_of(g.customer.id, found)
     more = {"step_names": connection_words.STEPS, "problem_words": connection_words.PROBLEMS}
     return {"account": found, "steps": steps, "waits": waits, "code": code, **more}
 
@@ -174,7 +175,7 @@ def _texts(channel: str) -> dict[str, object]:
         "channel": channel,
         "noun": CHANNELS[channel].account_noun,
         "channel_name": words.CHANNELS[channel],
-        "callback": (site() or request.host_url.rstrip("/")) + cloud.HOOK if is_metas else "",
+        "callback": shown_address() + cloud.HOOK if is_metas else "",
         "verify_token": settings().whatsapp_verify_token if is_metas else "",
         "fields": cloud.FIELDS if is_metas else (),
     }

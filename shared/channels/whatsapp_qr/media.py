@@ -48,7 +48,7 @@ def _fetch_address(account: Mapping[str, Any], key: str, url: str, download: Dow
     except ValueError:
         raise PermanentRefusal("media: the file's address is none") from None
     if account["dialect"] == "waha" and parts.path.startswith("/api/"):
-        base = settings().qr_service_url.rstrip("/")
+        base = settings().qr_service_url
         headers = {"X-Api-Key": key} if key else {}
         fetch(base + _waha_path(parts.path, account["session_name"]), headers, download, is_at(base))
     else:
@@ -67,7 +67,7 @@ def _waha_path(path: str, session: str) -> str:
 
 def _fetch_from_evolution(session: str, key: str, message: Any, download: Download) -> None:
     """POST /chat/getBase64FromMediaMessage/{instance}; the answer is read as it comes, and held nowhere."""
-    base = settings().qr_service_url.rstrip("/")
+    base = settings().qr_service_url
     download.restart()
     lifter = Lifter(lambda: download)
 
