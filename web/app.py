@@ -17,7 +17,7 @@ from shared.config import settings
 from shared.telemetry.logs import configure_logging
 from shared.telemetry.sentry import configure_sentry
 from web import hardening, problems
-from web.api import (
+from web.api import (  # noqa: F401 - imported for their routes
     api_keys,
     budgets,
     channels,
@@ -50,11 +50,6 @@ from web.start_page import start_page
 from web.widget.api import api as widget_api
 from web.widget.page import page as widget_page
 
-#: The modules that add their routes to the API.
-API_ROUTES = (
-    *(chatbots, channels, knowledge, gaps, sources, contacts, messages, notes, media, templates),
-    *(webhooks, webhook_attempts, recovery, events, usage, budgets, team, api_keys, connecting),
-)
 HOOKS = tuple(module.hook for module in hook_modules().values())
 BLUEPRINTS = (*HOOKS, widget_api, widget_page, health, metrics, operations, dashboard, start_page, event_types)
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
 
 from flask_babel import lazy_gettext as _l
-
-#: What lazy_gettext makes; its library has no types.
-LazyString: TypeAlias = Any
+from flask_babel.speaklater import LazyString
 
 STEPS: Mapping[str, LazyString] = {
     "token": _l("The token is accepted"),

@@ -138,10 +138,14 @@ def service_down(error: redis.RedisError | StorageDown) -> ServiceUnavailable:
 def _unexpected(error: Exception) -> Response:
     if db.is_passing(error):  # read only, a prepared statement lost: the database's errors of other classes
         return _outage(error)
-    route = request.url_rule.rule if request.url_rule else None
-    log.error("request_failed", extra={"route": route}, exc_info=error)
-    sentry_sdk.capture_exception(error)
+    record(error)
     return problem(500, InternalServerError().name, "The request failed because of an error on our side, which was recorded.")
+
+
+def record(error: Exception) -> None:
+    """Logs an error on our side, and tells Sentry of it."""
+    log.error("request_failed", extra={"route": request.url_rule.rule if request.url_rule else None}, exc_info=error)
+    sentry_sdk.capture_exception(error)
 
 
 def note_broken_off(error: Exception) -> None:

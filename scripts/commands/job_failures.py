@@ -94,8 +94,7 @@ def replay(arguments: argparse.Namespace) -> int:
         return 0 if plan.total else 1
     with db.transaction():
         action = replays.begin(plan.where, ACTOR, include_unknown=arguments.include_unknown, pace=arguments.pace)
-        about = {name: value for name, value in criteria.written(plan.where).items() if name != "ids"}
-        audited("jobs", "replay.begun", "replay", action, plan.where.customer_id, **about)
+        audited("jobs", "replay.begun", "replay", action, plan.where.customer_id, **criteria.facts(plan.where))
     print(f"jobs: replay {action} has begun, {arguments.pace} a second; scripts/jobs replays {action} shows how far it is")
     return 0
 

@@ -91,3 +91,8 @@ def read(said: Mapping[str, Any]) -> Filter:
 def written(where: Filter) -> dict[str, Any]:
     """What `read` takes: the members of a page's address."""
     return {NAMES[name]: value for name, value in where.as_json().items() if (name, value) != ("state", "open")}
+
+
+def facts(where: Filter) -> dict[str, Any]:
+    """The same for the audit, which does not list what was ticked."""
+    return {name: value for name, value in written(where).items() if name != "ids"}

@@ -205,6 +205,12 @@ def delete_chatbot(customer_id: int, chatbot_id: int) -> str | None:
     return str(bot["name"])
 
 
+def names(customer_id: int) -> list[dict[str, Any]]:
+    """The id and the name of each of a customer's chatbots, by name."""
+    own = Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == customer_id)
+    return db.rows(own.order_by(fn.lower(Chatbot.name), Chatbot.id))
+
+
 def is_own(customer_id: int, chatbot_id: int) -> Expression:
     """Whether it is this chatbot, of this customer."""
     own: Expression = (Chatbot.customer == customer_id) & (Chatbot.id == chatbot_id)

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from flask import Response, current_app, g, request, session, url_for
 from flask_babel import gettext, ngettext, refresh
+from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import Forbidden, NotFound
 
 from shared import db
@@ -26,6 +27,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 #: Where a browser's session keeps the token of who is logged in.
 TOKEN = "token"
+#: What roles are called.
+ROLES = {"agent": _l("Agent"), "owner": _l("Owner"), "operator": _l("Operator")}
 #: What stands in the place of a text that its reader may not see begins with this.
 MASK = "•"
 #: One audit row tells of an operator's looks at the same page for so long: an open page looks again and again.

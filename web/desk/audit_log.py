@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, g, make_response, render_template, request, url_for
+from flask import Response, g, make_response, render_template, request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from shared.people import audit, users
 from web.audited import BY_API
-from web.desk import audit_words, desk, forms
+from web.desk import audit_words, desk, forms, paging
 from web.desk.access import allowed
 
-#: Rows of a page.
-_ROWS = 50
 #: Actions in people's words. One that is missing here is shown as it is written.
 ACTIONS = {
     "conversation.assigned": _l("gave a conversation to a colleague"),
@@ -129,18 +127,18 @@ def _page(customer_id: int | None) -> Response:
         user_id=user_id,
         action=kind if kind in KINDS else "",
         before=forms.row_id(request.args, "before"),
-        limit=_ROWS + 1,
+        limit=paging.ROWS + 1,
     )
-    more = {"kind": kind or None, "user": user_id, "before": rows[_ROWS - 1]["id"]} if len(rows) > _ROWS else None
+    shown, more = paging.page_of(rows, request.endpoint or "", kind=kind or None, user=user_id)
     return make_response(
         render_template(
             "desk/audit.html",
-            entries=_entries(rows[:_ROWS]),
+            entries=_entries(shown),
             kinds=KINDS,
             kind=kind,
             people=users.of_customer(customer_id) + (users.of_customer(None) if customer_id and is_operator else []),
             person=user_id,
-            more=url_for(request.endpoint or "", **more) if more else "",
+            more=more,
         )
     )
 

@@ -32,6 +32,7 @@ from shared.models import (
 )
 from web.audited import BY_API
 from web.desk import dates
+from web.desk.access import ROLES
 from web.desk.chatbots import SECTIONS
 from web.desk.inbox import customer_name
 from web.desk.language import languages
@@ -112,9 +113,7 @@ LABELS: Mapping[str, LazyString | str] = {
 }
 #: Values that are words of ours.
 VALUES: Mapping[str, LazyString] = {
-    "agent": _l("Agent"),
-    "owner": _l("Owner"),
-    "operator": _l("Operator"),
+    **ROLES,
     "invitation": _l("with an invitation"),
     "reset": _l("with a link for a forgotten password"),
     "first_operator": _l("with the link of the first operator"),

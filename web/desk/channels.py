@@ -18,7 +18,7 @@ from shared.channels import accounts, connecting, health
 from shared.channels.registry import CHANNELS
 from shared.errors import InvalidPayload
 from shared.models import Chatbot
-from shared.teaching.chatbots import is_own
+from shared.teaching.chatbots import is_own, names
 from web.addresses import shown_address
 from web.api.channels import MAX_SECRET
 from web.audited import audited
@@ -63,7 +63,7 @@ def retry_account(channel: str, chatbot_id: int) -> Response:
 def name_account(channel: str) -> Response:
     """Connects a number or a session to a chatbot of this customer, in place of the one that it had."""
     form = request.form
-    chatbot_id = forms.row_id(request.form, "chatbot_id") or 0
+    chatbot_id = forms.row_id(form, "chatbot_id") or 0
     if db.row(Chatbot.select(Chatbot.id).where(is_own(g.customer.id, chatbot_id))) is None:
         raise NotFound
     name = forms.text(form, "name")
@@ -87,13 +87,12 @@ def name_account(channel: str) -> Response:
 def _page(
     problems: dict[str, Any] | None = None, where: str = "", status: int = 200, made: dict[str, Any] | None = None
 ) -> Response:
-    bots = Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.name)
-    rows = db.rows(bots)
+    bots = names(g.customer.id)
     page = render_template(
         "desk/channels.html",
         accounts=accounts.overview(g.customer.id),
-        bots=rows,
-        bot_names={row["id"]: row["name"] for row in rows},
+        bots=bots,
+        bot_names={row["id"]: row["name"] for row in bots},
         channel_names=words.CHANNELS,
         channels=[one for one in CHANNELS.values() if one.account_table],
         states=STATES,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
-from peewee import fn
 from werkzeug.exceptions import NotFound
 
 from shared import db
@@ -20,7 +19,7 @@ from shared.channels.whatsapp_cloud import connect as cloud
 from shared.config import settings
 from shared.errors import InvalidPayload, OutsideFailure
 from shared.models import Chatbot
-from shared.teaching.chatbots import is_own
+from shared.teaching.chatbots import is_own, names
 from web import connection_words
 from web.addresses import shown_address
 from web.api.channels import MAX_SECRET
@@ -135,8 +134,7 @@ def disconnect(channel: str, chatbot_id: int) -> Response:
 def free_bots(channel: str) -> list[dict[str, object]]:
     """The customer's chatbots that have no account on a channel."""
     taken = {one["chatbot_id"] for one in accounts.overview(g.customer.id) if one["channel"] == channel}
-    bots = Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(fn.lower(Chatbot.name))
-    return [bot for bot in db.rows(bots) if bot["id"] not in taken]
+    return [bot for bot in names(g.customer.id) if bot["id"] not in taken]
 
 
 def own_account(channel: str, chatbot_id: int) -> ChannelAccount:

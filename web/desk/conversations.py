@@ -29,6 +29,7 @@ from web.desk import desk, forms
 from web.desk.access import allowed, may_read_texts, note_look
 from web.desk.inbox import CHANNEL_NAMES, REASONS, kept_list, listing
 from web.desk.job_words import job_words
+from web.desk.operate.words import STATUSES
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_fields
@@ -90,7 +91,7 @@ def hand_conversation_to(conversation_id: int, owner: str) -> Response:
 @allowed("agent")
 def add_note(conversation_id: int) -> Response:
     """Leaves a note for colleagues; sent twice by the same form it is one."""
-    found, content, form_key = existing(conversation_id), text("content"), key()
+    found, content, form_key = existing(conversation_id), forms.text(request.form, "content"), key()
     if not content:
         return back(found)
     # Once more, if the conversation is erased at this moment: then it is not found.
@@ -107,7 +108,8 @@ def improve(conversation_id: int, message_id: int) -> Response:
     found = existing(conversation_id)
     asked = _question_of(own_message(found["id"], message_id))
     try:
-        item = check(knowledge.ItemSchema, "knowledge item", {"title": text("title"), "content": text("content")})
+        given = forms.read(request.form, {"title": forms.text, "content": forms.text})
+        item = check(knowledge.ItemSchema, "knowledge item", given)
     except InvalidPayload as wrong:
         problem = translated_fields(wrong.errors, {"title": _("Question"), "content": _("Answer")})
         return show(found, problem=_("The answer was not saved: %(problem)s", problem=problem), status=422)
@@ -177,6 +179,7 @@ def _shown(found: dict[str, Any]) -> dict[str, Any]:
         "before": before,
         "explanation": explanation,
         "reasons": REASONS,
+        "statuses": STATUSES,
         "channel_names": CHANNEL_NAMES,
     }
 
@@ -211,10 +214,6 @@ def _question_of(reply: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What it answers."""
     question = Message.select(Message.id.alias("message_id"), Message.content.alias("question"))
     return db.rows(question.where(Message.id == reply["reply_to"]))
-
-
-def text(name: str) -> str:
-    return request.form.get(name, "").replace("\x00", "").replace("\r\n", "\n").strip()
 
 
 def key() -> str:

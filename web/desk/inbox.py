@@ -14,10 +14,10 @@ from flask_babel import lazy_gettext as _l
 from shared import db
 from shared.channels.registry import CHANNELS
 from shared.inbox import lists, work
-from shared.models import Chatbot
 from shared.models.limits import TooMany
 from shared.payloads import id_in
 from shared.people import users
+from shared.teaching import chatbots
 from web.audited import audited
 from web.desk import desk, forms, silences, test_chat
 from web.desk.access import MASK, allowed, masked, may_read_texts
@@ -193,9 +193,7 @@ def listing(open_id: int | None = None) -> dict[str, Any]:
         "empty": EMPTY,
         "reasons": REASONS,
         "channel_names": CHANNEL_NAMES,
-        "chatbots": db.rows(
-            Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.id)
-        ),
+        "chatbots": chatbots.names(g.customer.id),
         "kept": kept_list(wanted),
         "open_id": open_id,
         "open_row": None if is_listed or open_id is None else lists.row(g.customer.id, open_id),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
 import redis
-import sentry_sdk
 from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import get_locale, gettext
@@ -26,14 +24,11 @@ from shared.db.credentials import CredentialsUnreadable
 from shared.errors import ServiceDown
 from shared.media.folder import StorageDown
 from shared.people import sessions
-from web.desk import access, dates, desk, language, navigation
-from web.desk.pages import PAGES
+from web.desk import access, dates, desk, language, navigation, pages  # noqa: F401 - pages for their routes
 from web.error_words import own_words, words_of
 from web.hardening import came_by_https, reads_no_body_without
-from web.problems import service_down, unreadable
+from web.problems import record, service_down, unreadable
 from web.signing import Signer
-
-log = logging.getLogger(__name__)
 
 COOKIE = "switchboard_desk"
 #: Only our own files: no script and no style is written into a page. blob: is media that a page has fetched.
@@ -105,6 +100,7 @@ def _for_templates() -> dict[str, object]:
         "may": access.may,
         "may_read_texts": access.may_read_texts,
         "rights": access.rights,
+        "roles": access.ROLES,
         "menu": navigation.menu,
         "languages": language.languages(),
         "locale": str(get_locale()),
@@ -181,8 +177,7 @@ def _outage(error: Exception) -> Response:
 def _unexpected(error: Exception) -> Response:
     if db.is_passing(error):
         return _outage(error)
-    log.error("request_failed", extra={"route": request.url_rule.rule if request.url_rule else None}, exc_info=error)
-    sentry_sdk.capture_exception(error)
+    record(error)
     return _error_page(500)
 
 
@@ -199,6 +194,3 @@ def asset(name: str) -> str:
 def _signing_key(key: str) -> bytes:
     """What signs cookies and tokens: derived, so that there is no further secret to set."""
     return hmac.new(key.encode(), b"switchboard desk", hashlib.sha256).digest()
-
-
-assert PAGES  # imported for their routes

@@ -14,14 +14,14 @@ from shared import db
 from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, KnowledgeBase, KnowledgeGap, KnowledgeItem, KnowledgeSource
 from shared.models.limits import TooMany
-from shared.payloads import check, strip_invalid
+from shared.payloads import check
 from shared.teaching import gaps, storing
 from shared.teaching import knowledge as teaching
 from shared.teaching.languages import SIMPLE, STEMMED
 from web import trying_out
 from web.api.api import MAX_TEXT_BODY
 from web.audited import audited
-from web.desk import desk, forms
+from web.desk import desk, forms, paging
 from web.desk.access import allowed
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
@@ -33,8 +33,6 @@ Row = TypeVar("Row")
 BASE = "/c/<int:customer_id>/knowledge/<int:base_id>"
 _BASE = {"name": forms.text, "language": forms.text}
 _ITEM = {"title": forms.text, "content": forms.text, "url": forms.text_or_none, "show_link": forms.tick, "is_active": forms.tick}
-#: Items of a page.
-_ROWS = 50
 #: Characters of a question; more says nothing more.
 _MAX_QUESTION = 1_000
 
@@ -68,7 +66,7 @@ def create_base() -> Response:
 @allowed("owner")
 def items(base_id: int) -> Response:
     """Its items, newest first; with `q` what a chatbot would find for this question."""
-    base, question = require_base(base_id), strip_invalid(request.args.get("q", "")).strip()[:_MAX_QUESTION]
+    base, question = require_base(base_id), request.args.get("q", "").strip()[:_MAX_QUESTION]
     if question:
         found = trying_out.found(g.customer.id, base_id, question)
         return _page("desk/knowledge_items.html", base, found=found, question=question)
@@ -273,10 +271,10 @@ def _items_page(base: dict[str, Any], problem: str = "", status: int = 200) -> R
         rows = rows.where(KnowledgeSource.id == source)
     if before:
         rows = rows.where(KnowledgeItem.id < before)
-    page = db.rows(rows.order_by(KnowledgeItem.id.desc()).limit(_ROWS + 1))
-    more = url_for("desk.items", base_id=base_id, source=source, before=page[_ROWS - 1]["id"]) if len(page) > _ROWS else ""
-    shown = {"items": page[:_ROWS], "more": more, "question": "", "problem": problem}
-    return _page("desk/knowledge_items.html", base, **shown, status=status)
+    newest = db.rows(rows.order_by(KnowledgeItem.id.desc()).limit(paging.ROWS + 1))
+    shown, more = paging.page_of(newest, "desk.items", base_id=base_id, source=source)
+    values = {"items": shown, "more": more, "question": "", "problem": problem}
+    return _page("desk/knowledge_items.html", base, **values, status=status)
 
 
 def _page(template: str, base: dict[str, Any], status: int = 200, **values: Any) -> Response:

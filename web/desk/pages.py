@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.desk import (
+from web.desk import (  # noqa: F401 - imported for their routes
     api_keys,
     audit_log,
     budgets,
@@ -23,10 +23,4 @@ from web.desk import (
     webhook,
     webhooks,
 )
-from web.desk.operate import customers, failures, overview, pauses, prices, replays, search
-
-#: Those of businesses, and those of operators.
-_TAUGHT = (chatbots, knowledge, sources, gaps)
-_ANSWERED = (login, inbox, conversations, replies, live, profile)
-_BUSINESS = (*_ANSWERED, *_TAUGHT, channels, connecting, webhook, webhooks, usage, budgets)
-PAGES = (*_BUSINESS, team, api_keys, audit_log, overview, failures, replays, search, pauses, customers, prices)
+from web.desk.operate import customers, failures, overview, pauses, prices, replays, search  # noqa: F401

@@ -16,9 +16,9 @@ from shared.errors import InvalidPayload
 from shared.models import Conversation
 from web import uploads
 from web.api import outbound, sending
-from web.desk import desk
+from web.desk import desk, forms
 from web.desk.access import allowed
-from web.desk.conversations import SENT_BEFORE, add_note, back, existing, key, own_message, show, text
+from web.desk.conversations import SENT_BEFORE, add_note, back, existing, key, own_message, show
 from web.desk.file_words import file_problem
 from web.desk.inbox import CHANNEL_NAMES
 from web.hardening import max_body
@@ -33,15 +33,15 @@ _PLACE = re.compile(r"[0-9]{1,3}")
 @max_body(uploads.MAX_FILE + uploads.FORM, uploads.IN_MEMORY)
 def reply(conversation_id: int) -> Response:
     """Sends a text, a file, or, once WhatsApp's window is closed, a template. The conversation becomes the sender's."""
-    found, file = existing(conversation_id), request.files.get("file")
+    found, file, content = existing(conversation_id), request.files.get("file"), forms.text(request.form, "content")
     if request.form.get("kind") == "note":
         if file:
-            return show(found, problem=_("A note takes no file."), status=422, draft=text("content"), kind="note")
+            return show(found, problem=_("A note takes no file."), status=422, draft=content, kind="note")
         return add_note(customer_id=g.customer.id, conversation_id=conversation_id)  # type: ignore[call-arg]  # the decorator's own
     if file:
         with uploads.arriving(file.stream, file.mimetype, file.filename or "") as upload:
-            return _send(found, {"content": text("content"), "file": upload}, key())
-    message = _template() if request.form.get("template") else {"content": text("content")}
+            return _send(found, {"content": content, "file": upload}, key())
+    message = _template() if request.form.get("template") else {"content": content}
     if message == {"content": ""}:
         return show(found, problem=_("Write something, or choose a file."), status=422)
     return _send(found, message, key())
@@ -61,8 +61,8 @@ def retry(conversation_id: int, message_id: int) -> Response:
 @desk.errorhandler(FileRefused)
 def _refuse_file(refusal: FileRefused) -> Response:
     """The conversation again, with what is wrong with the file."""
-    found = existing((request.view_args or {})["conversation_id"])
-    return show(found, problem=file_problem(refusal, CHANNEL_NAMES[found["channel"]]), status=422, draft=text("content"))
+    found, draft = existing((request.view_args or {})["conversation_id"]), forms.text(request.form, "content")
+    return show(found, problem=file_problem(refusal, CHANNEL_NAMES[found["channel"]]), status=422, draft=draft)
 
 
 def _send(found: dict[str, Any], message: dict[str, Any], form_key: str) -> Response:
@@ -79,7 +79,7 @@ def _send(found: dict[str, Any], message: dict[str, Any], form_key: str) -> Resp
         raise  # an InvalidPayload, and answered by _refuse_file
     except InvalidPayload as wrong:
         problem, status = "; ".join(f"{name} {wrongness}" for name, wrongness in wrong.errors.items()), 422
-    return show(existing(found["id"]), problem=problem, status=status, draft=text("content"))
+    return show(existing(found["id"]), problem=problem, status=status, draft=forms.text(request.form, "content"))
 
 
 def _send_as_person(found: dict[str, Any], message: dict[str, Any], form_key: str) -> None:

@@ -21,7 +21,7 @@ from shared.payloads import check
 from web.api.source_schemas import NewSourceSchema
 from web.api.sources import MAX_UPLOAD
 from web.audited import audited
-from web.desk import desk, forms
+from web.desk import desk, forms, paging
 from web.desk.access import allowed
 from web.desk.import_words import import_words
 from web.desk.knowledge import BASE, require_base
@@ -30,8 +30,8 @@ from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_errors
 from web.hardening import max_body
 
-#: Sources of a page, and documents of a source that are shown: those with problems first.
-_SOURCES, _DOCUMENTS = 50, 100
+#: Documents of a source that are shown: those with problems first.
+_DOCUMENTS = 100
 #: What is said of a change.
 _SAID = {
     "sync": _l("It is read again. This page shows how far it is."),
@@ -141,14 +141,15 @@ def _source(base_id: int, source_id: int) -> dict[str, Any]:
 
 def _page(base: dict[str, Any], problems: dict[str, str] | None = None, status: int = 200) -> Response:
     before = forms.row_id(request.args, "before")
-    rows = imports.sources_of(g.customer.id, base["id"], before=before, most=_SOURCES + 1)
+    rows = imports.sources_of(g.customer.id, base["id"], before=before, most=paging.ROWS + 1)
+    shown, more = paging.page_of(rows, "desk.sources", base_id=base["id"])
     page = render_template(
         "desk/knowledge_sources.html",
         base=base,
-        sources=rows[:_SOURCES],
+        sources=shown,
         before=before,
-        more=url_for("desk.sources", base_id=base["id"], before=rows[_SOURCES - 1]["id"]) if len(rows) > _SOURCES else "",
-        is_running=any(row["state"] in ("listing", "importing") for row in rows[:_SOURCES]),
+        more=more,
+        is_running=any(row["state"] in ("listing", "importing") for row in shown),
         problems=problems or {},
         form=request.form,
     )

@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from shared import db
 from shared.budgets import budgets
 from shared.budgets.usage import of_days
-from shared.models import Chatbot
+from shared.teaching import chatbots
 from web.desk import charts, desk, silences
 from web.desk.access import allowed
 from web.desk.budgets import AT_LIMIT
@@ -32,7 +32,7 @@ def usage() -> Response:
     with db.patient(db.REPORT):
         used = of_days(g.customer.id, first, days)
     of_budgets = budgets.budgets(g.customer.id)
-    bots = db.rows(Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.name))
+    bots = chatbots.names(g.customer.id)
     names = {bot["id"]: bot["name"] for bot in bots}
     by_day = _sums(used.days, "day")
     bars, most = charts.bars(_each_day(by_day, first, days), "prompt_tokens", "completion_tokens")

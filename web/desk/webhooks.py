@@ -12,9 +12,10 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.errors import InvalidPayload, Refused
-from shared.models import Chatbot, WebhookEndpoint
+from shared.models import WebhookEndpoint
 from shared.models.limits import TooMany
 from shared.payloads import check, id_in
+from shared.teaching import chatbots
 from shared.webhooks import endpoints, overview
 from shared.webhooks.events import DEFAULT_EVENTS, EVENT_TYPES
 from shared.webhooks.rotation import MAX_OLD_SECRETS
@@ -251,7 +252,6 @@ def _form(
     status: int = 200,
 ) -> Response:
     """The form, with what was given in the place of what is stored: nothing that somebody wrote is lost."""
-    bots = Chatbot.select(Chatbot.id, Chatbot.name).where(Chatbot.customer == g.customer.id).order_by(Chatbot.id)
     html = render_template(
         "desk/webhook_form.html",
         endpoint=endpoint,
@@ -262,7 +262,7 @@ def _form(
         refused=refused,
         version=forms.version(endpoint, _FIELDS) if endpoint else "",
         events=[(event.name, _(event.meaning)) for event in EVENT_TYPES.values()],
-        bots=db.rows(bots),
+        bots=chatbots.names(g.customer.id),
         channels=CHANNEL_NAMES,
         schedule=_written(values.get("redelivery_schedule")),
         headers=request.form.get("headers", ""),

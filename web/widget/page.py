@@ -9,6 +9,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import get_locale
 
 from web.desk.language import STATIC, languages, script_words
+from web.uploads import ACCEPTED
 from web.widget.access import Bot, find_bot
 
 page = Blueprint("widget_page", __name__)
@@ -22,7 +23,8 @@ def show(name: str) -> Response:
     """The chat, in the visitor's language."""
     bot, locale = find_bot(name), str(get_locale() or "en")
     words = script_words(locale, "widget-page.js")
-    answer = make_response(render_template("widget.html", name=bot.name, public_key=bot.public_key, locale=locale, words=words))
+    shown = {"name": bot.name, "public_key": bot.public_key, "accepted": ACCEPTED}
+    answer = make_response(render_template("widget.html", **shown, locale=locale, words=words))
     answer.headers.add("Vary", "Accept-Language")
     answer.headers["Content-Security-Policy"] = policy(bot)
     answer.headers["Cache-Control"] = "no-cache"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, flash, make_response, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import format_number
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
@@ -13,13 +13,11 @@ from shared import db
 from shared.operations import customers as operations
 from shared.operations import pauses
 from shared.people import audit
-from web.desk import desk, forms
-from web.desk.access import allowed, current_user
+from web.desk import desk, forms, paging
+from web.desk.access import allowed
 from web.desk.operate import words
 from web.desk.redirects import see_other
 
-#: Businesses of a page.
-_ROWS = 50
 #: What the form of a business shows.
 _SHOWN = {"name": str, "plan_price_cents": int}
 
@@ -39,9 +37,7 @@ def create_customer() -> Response:
         with db.transaction():
             name = request.form.get("name", "")
             customer_id = operations.create(name, _plan())
-            audit.record(
-                "customer.created", "customer", customer_id, {"name": name}, user=current_user(), customer_id=customer_id
-            )
+            audit.record("customer.created", "customer", customer_id, {"name": name}, user=g.user, customer_id=customer_id)
     except operations.Refused as refusal:
         return _page({refusal.field: _wrong(refusal)}, 422)
     flash(_("%(name)s is there. Make its first chatbot here, and invite its owner under Team.", name=name))
@@ -63,7 +59,7 @@ def change_customer(changed_id: int) -> Response:
                 return _page({"name": changed}, 409, str(changed_id))
             operations.change(changed_id, name, plan)
             about = {"name": name, "plan": plan}
-            audit.record("customer.changed", "customer", changed_id, about, user=current_user(), customer_id=changed_id)
+            audit.record("customer.changed", "customer", changed_id, about, user=g.user, customer_id=changed_id)
     except operations.Refused as refusal:
         return _page({refusal.field: _wrong(refusal)}, 422, str(changed_id))
     flash(_("Saved."))
@@ -86,12 +82,12 @@ def _wrong(refusal: operations.Refused) -> str:
 
 
 def _page(problems: dict[str, str] | None = None, status: int = 200, search: str = "") -> Response:
-    text = search or request.args.get("q", "").strip()[:100].replace("\x00", "")
-    rows = operations.page(text, _ROWS + 1, forms.row_id(request.args, "after") or 0)
-    more = url_for("desk.customers", q=text or None, after=rows[_ROWS - 1]["id"]) if len(rows) > _ROWS else ""
+    text = search or request.args.get("q", "").strip()[:100]
+    rows = operations.page(text, paging.ROWS + 1, forms.row_id(request.args, "after") or 0)
+    shown, more = paging.page_of(rows, "desk.customers", "after", q=text or None)
     page = render_template(
         "desk/operate/customers.html",
-        customers=rows[:_ROWS],
+        customers=shown,
         text=text,
         more=more,
         problems=problems or {},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Response, flash, make_response, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from werkzeug.datastructures import MultiDict
@@ -19,16 +19,13 @@ from shared.operations import criteria, dead_letters
 from shared.operations.dead_letters import Filter
 from shared.people import audit
 from web.audited import audited
-from web.desk import audit_words, charts, desk, forms
-from web.desk.access import allowed, current_user
+from web.desk import audit_words, charts, desk, forms, paging
+from web.desk.access import allowed
 from web.desk.dates import COUNTED, exact
 from web.desk.operate import words
 from web.desk.operate.overview import down_accounts
 from web.desk.redirects import see_other
 from web.desk.schema_words import translated_fields
-
-#: Rows of a page.
-_ROWS = 50
 
 
 @desk.get("/operate/failures")
@@ -52,13 +49,13 @@ def failure() -> Response:
     """The rows of a reason, or of any filter."""
     where, problem = asked(request.args)
     until = where.frozen().until  # what is ignored or replayed from this page is what it shows: nothing that fails afterwards
-    rows = [] if problem else dead_letters.page(where, _ROWS + 1, forms.row_id(request.args, "before"))
+    rows = [] if problem else dead_letters.page(where, paging.ROWS + 1, forms.row_id(request.args, "before"))
     said = criteria.written(where)
-    more = url_for("desk.failure", **said, before=rows[_ROWS - 1]["id"]) if len(rows) > _ROWS else ""
+    shown, more = paging.page_of(rows, "desk.failure", **said)
     customers = db.rows(Customer.select(Customer.id, Customer.name).order_by(Customer.name).limit(500))
     page = render_template(
         "desk/operate/failure.html",
-        rows=rows[:_ROWS],
+        rows=shown,
         total=0 if problem else dead_letters.count(where, COUNTED + 1),
         said=said,
         frozen={**said, "until": until.isoformat() if until else None},
@@ -77,7 +74,7 @@ def failure() -> Response:
 def ignore_failures() -> Response:
     """Nothing is to be done about what is ticked, or about all that match."""
     where = meant(request.form)
-    count = dead_letters.ignore(where, actor(), _noting(where))
+    count = dead_letters.ignore(where, g.user.email, _noting(where))
     flash(ngettext("%(num)s failure is ignored from now on.", "%(num)s failures are ignored from now on.", count))
     return see_other(url_for("desk.failures"))
 
@@ -93,7 +90,7 @@ def try_channel(chatbot_id: int, channel: str) -> Response:
         tried = health.retry(account)
         if tried:
             business = db.scalar(Chatbot.select(Chatbot.customer).where(Chatbot.id == chatbot_id))
-            audit.record("channel.tried", "channel", chatbot_id, {"channel": channel}, user=current_user(), customer_id=business)
+            audit.record("channel.tried", "channel", chatbot_id, {"channel": channel}, user=g.user, customer_id=business)
     if tried:
         flash(_("One reply tries the channel now. If it gets through, the others follow."))
     else:
@@ -144,16 +141,6 @@ def _noting(where: Filter) -> Callable[[int], None]:
         if rows:
             audit.went_on(rows[0], count=count)
         else:
-            rows.append(audited("failures.ignored", "failures", count=count, **_facts(where)))
+            rows.append(audited("failures.ignored", "failures", count=count, **criteria.facts(where)))
 
     return note
-
-
-def _facts(where: Filter) -> dict[str, Any]:
-    return {name: value for name, value in criteria.written(where).items() if name != "ids"}
-
-
-def actor() -> str:
-    """Who is logged in, as rows remember it."""
-    user = current_user()
-    return user.email if user else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flask import Response, flash, make_response, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
@@ -19,7 +19,6 @@ from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.operate import words
-from web.desk.operate.failures import actor
 from web.desk.redirects import see_other
 
 #: Why something cannot be paused.
@@ -53,7 +52,7 @@ def pause() -> Response:
         return _page(str(_PROBLEMS.get(problem.kind, _PROBLEMS["gone"])), 422)
     reason = request.form.get("reason", "").strip()[:500]
     with db.transaction():
-        pause_id = operations.pause(what, actor(), reason)
+        pause_id = operations.pause(what, g.user.email, reason)
         audited("pause.begun", "pause", pause_id, queue=what.queue, chatbot=what.chatbot_id, customer=what.customer_id)
     flash(_("Paused. What is being worked on at this moment is finished."))
     return see_other(url_for("desk.pauses"))
@@ -63,7 +62,7 @@ def pause() -> Response:
 @allowed("operator")
 def resume(pause_id: int) -> Response:
     """Ends a pause."""
-    released = operations.resume(pause_id, actor(), note=lambda: audited("pause.ended", "pause", pause_id))
+    released = operations.resume(pause_id, g.user.email, note=lambda: audited("pause.ended", "pause", pause_id))
     if released is None:
         raise NotFound
     flash(ngettext("Resumed. %(num)s job leaves now.", "Resumed. %(num)s jobs leave now, in their order.", released))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, flash, make_response, render_template, request, url_for
+from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
@@ -16,7 +16,7 @@ from web.audited import audited
 from web.desk import audit_words, desk
 from web.desk.access import allowed
 from web.desk.operate import words
-from web.desk.operate.failures import actor, meant
+from web.desk.operate.failures import meant
 from web.desk.redirects import see_other
 
 #: Replays on the page.
@@ -62,12 +62,12 @@ def begin_replay() -> Response:
     with db.transaction():
         action = operations.begin(
             where,
-            actor(),
+            g.user.email,
             include_unknown="unknown" in request.form,
             pace=float(pace) if pace in map(str, PACES) else bulk_actions.PACE,
             name=name,
         )
-        audited("replay.begun", "replay", action, **{k: v for k, v in criteria.written(where).items() if k != "ids"})
+        audited("replay.begun", "replay", action, **criteria.facts(where))
     return see_other(url_for("desk.replay", action_id=action))
 
 
@@ -97,7 +97,7 @@ def stop_replay(action_id: int) -> Response:
     """What was begun goes on; the rest stays as it is."""
     _action(action_id)
     with db.transaction():
-        stopped = bulk_actions.stop(action_id, actor())
+        stopped = bulk_actions.stop(action_id, g.user.email)
         if stopped:
             audited("replay.stopped", "replay", action_id)
     flash(_("The replay is stopped. What was begun goes on.") if stopped else _("The replay had ended."))
