@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -364,6 +365,16 @@ def test_the_address_of_a_preview_has_no_token(world: World, simulator: Simulato
     assert sent.keys() == {"queue", "until", "which", "csrf_token"}
     assert operator.client.post("/desk/operate/failures/ignore", data=sent).status_code == 303
     assert dead_letters.count(Filter()) == 0
+
+
+def test_a_page_of_an_endpoints_failures_leads_to_the_next_one(world: World) -> None:
+    letter = {"queue": Queue.WEBHOOKS, "error_code": "http_500", "error": "Error: x", "attempts": 1, "endpoint_id": 7}
+    letter |= {"customer": world.customer, "outcome_unknown": False, "began_at": fn.now()}
+    db.rows(DeadLetter.insert_many([{**letter, "job_id": number} for number in range(1, 62)]))
+    operator = Visitor(create_app(), person("operator", None))
+    page = operator.get("/desk/operate/failures/list?endpoint=7").text
+    [address] = re.findall(r'href="([^"]+)" rel="next"', page)
+    assert [shown.count('name="ids"') for shown in (page, operator.get(unescape(address)).text)] == [50, 11]
 
 
 def test_all_that_a_page_shows_is_ignored_some_at_a_time_and_nothing_that_fails_later(

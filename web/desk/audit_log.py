@@ -129,7 +129,7 @@ def _page(customer_id: int | None) -> Response:
         before=forms.row_id(request.args, "before"),
         limit=paging.ROWS + 1,
     )
-    shown, more = paging.page_of(rows, request.endpoint or "", kind=kind or None, user=user_id)
+    shown, more = paging.page_of(rows, request.path, kind=kind or None, user=user_id)
     return make_response(
         render_template(
             "desk/audit.html",

@@ -272,7 +272,7 @@ def _items_page(base: dict[str, Any], problem: str = "", status: int = 200) -> R
     if before:
         rows = rows.where(KnowledgeItem.id < before)
     newest = db.rows(rows.order_by(KnowledgeItem.id.desc()).limit(paging.ROWS + 1))
-    shown, more = paging.page_of(newest, "desk.items", base_id=base_id, source=source)
+    shown, more = paging.page_of(newest, url_for("desk.items", base_id=base_id), source=source)
     values = {"items": shown, "more": more, "question": "", "problem": problem}
     return _page("desk/knowledge_items.html", base, **values, status=status)
 

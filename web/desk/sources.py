@@ -142,7 +142,7 @@ def _source(base_id: int, source_id: int) -> dict[str, Any]:
 def _page(base: dict[str, Any], problems: dict[str, str] | None = None, status: int = 200) -> Response:
     before = forms.row_id(request.args, "before")
     rows = imports.sources_of(g.customer.id, base["id"], before=before, most=paging.ROWS + 1)
-    shown, more = paging.page_of(rows, "desk.sources", base_id=base["id"])
+    shown, more = paging.page_of(rows, url_for("desk.sources", base_id=base["id"]))
     page = render_template(
         "desk/knowledge_sources.html",
         base=base,

@@ -84,7 +84,7 @@ def _wrong(refusal: operations.Refused) -> str:
 def _page(problems: dict[str, str] | None = None, status: int = 200, search: str = "") -> Response:
     text = search or request.args.get("q", "").strip()[:100]
     rows = operations.page(text, paging.ROWS + 1, forms.row_id(request.args, "after") or 0)
-    shown, more = paging.page_of(rows, "desk.customers", "after", q=text or None)
+    shown, more = paging.page_of(rows, url_for("desk.customers"), "after", q=text or None)
     page = render_template(
         "desk/operate/customers.html",
         customers=shown,

@@ -51,7 +51,7 @@ def failure() -> Response:
     until = where.frozen().until  # what is ignored or replayed from this page is what it shows: nothing that fails afterwards
     rows = [] if problem else dead_letters.page(where, paging.ROWS + 1, forms.row_id(request.args, "before"))
     said = criteria.written(where)
-    shown, more = paging.page_of(rows, "desk.failure", **said)
+    shown, more = paging.page_of(rows, request.path, **said)
     customers = db.rows(Customer.select(Customer.id, Customer.name).order_by(Customer.name).limit(500))
     page = render_template(
         "desk/operate/failure.html",
