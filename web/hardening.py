@@ -1,17 +1,13 @@
-"""What every request and answer goes through: how large a body may be, how deep its JSON, and the security headers."""
+"""What every request and answer goes through: the host and the address, how large a body may be, and the security headers."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from flask import Blueprint, Flask, Request, Response, current_app, request
-from flask.json.provider import DefaultJSONProvider
+from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.datastructures import EnvironHeaders
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import IntegerConverter
@@ -19,14 +15,12 @@ from werkzeug.sansio.utils import host_is_trusted
 
 from shared.channels.inbound import Headers
 from shared.config import settings
-from shared.payloads import MAX_ROW_ID, strip_invalid
+from shared.payloads import MAX_ROW_ID
 from shared.telemetry.sentry import forget_trace
-from web.json_answers import encoded
+from web.json_bodies import SafeJson, SafeRequest
 
 #: Bytes of a body, where a route does not say otherwise (`max_body`).
 MAX_BODY = 64 * 1024
-#: Levels of nesting in JSON: Meta's deepest webhook has nine.
-MAX_DEPTH = 32
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -41,13 +35,9 @@ SECURITY_HEADERS = {
 PAGE_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 #: A year; browsers apply it over https only.
 _HSTS = "max-age=31536000"
-
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: What load balancers ask by an address of the machine.
 ANY_HOST = ("/healthz", "/readyz")
-
-
 #: Seconds for which a browser keeps a file whose address names what is in it (`?v=`).
 _FOREVER = 31_536_000
 
@@ -69,97 +59,6 @@ class Application(Flask):
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         forget_trace(environ)
         return super().__call__(environ, start_response)
-
-
-#: An object's members as they were written.
-Pairs = list[tuple[str, Any]]
-#: Characters of a name that are repeated to whoever sent it.
-_QUOTED = 40
-
-
-class BadJson(ValueError):
-    """JSON that we do not take; the text goes on from "The body"."""
-
-
-class SafeJson(DefaultJSONProvider):
-    """Reads only JSON that PostgreSQL can keep: no NaN, no NUL, no half characters, not too deep; and no name twice."""
-
-    sort_keys = False
-
-    def loads(self, s: str | bytes, **kwargs: Any) -> Any:  # noqa: ARG002 - Flask's signature
-        """Raises ValueError, which says what is wrong."""
-        return _loads(s, _refuse_depth, _named_once)
-
-    def response(self, *args: Any, **kwargs: Any) -> Response:
-        """An answer. Scripts and headers have what `dumps` says by itself, in ASCII."""
-        dumps = partial(self.dumps, ensure_ascii=False, separators=(",", ":"))
-        return Response(encoded(self._prepare_response_obj(args, kwargs), dumps), mimetype=self.mimetype)
-
-
-def _loads(text: str | bytes, too_deep: Callable[[], Any], members: Callable[[Pairs], Any] | None = None) -> Any:
-    plain = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-    try:
-        value = json.loads(plain, parse_constant=_refuse_constant, object_pairs_hook=members)
-    except RecursionError:
-        raise BadJson(_TOO_DEEP) from None
-    return _storable(value, MAX_DEPTH, too_deep)
-
-
-_TOO_DEEP = f"is nested too deeply; at most {MAX_DEPTH} levels are allowed"
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise BadJson(f"holds {name}, which is not a JSON number")
-
-
-def _named_once(pairs: Pairs) -> dict[str, Any]:
-    """An object. Of two members with one name somebody would not be heard."""
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]  # adds it
-        raise BadJson(f"names {twice[:_QUOTED]!r} twice in one object. Name it once")
-    return members
-
-
-def _refuse_depth() -> NoReturn:
-    raise BadJson(_TOO_DEEP)
-
-
-def _storable(value: Any, levels: int, too_deep: Callable[[], Any]) -> Any:
-    """The value; what stands in the place of something below the last level, `too_deep` says."""
-    if isinstance(value, str):
-        return strip_invalid(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadJson("holds a number above 1.8e308, which is too large")
-    if isinstance(value, dict | list):
-        if levels == 0:
-            return too_deep()
-        if isinstance(value, dict):
-            return {strip_invalid(name): _storable(item, levels - 1, too_deep) for name, item in value.items()}
-        return [_storable(item, levels - 1, too_deep) for item in value]
-    return value
-
-
-class SafeRequest(Request):
-    """Says what is wrong with a body."""
-
-    def get_outsiders_json(self) -> Any:
-        """JSON whose shape others choose, and whose type they may not name: what is nested too deeply in it is null."""
-        try:
-            return _loads(self.get_data(), lambda: None)
-        except ValueError as problem:
-            return self.on_json_loading_failed(problem)
-
-    def on_json_loading_failed(self, e: ValueError | None) -> Any:
-        """Malformed JSON, or another content type."""
-        if e is None:
-            raise UnsupportedMediaType("The Content-Type must be application/json.")
-        if isinstance(e, json.JSONDecodeError):
-            raise BadRequest(f"The body is not JSON: {e.msg} at line {e.lineno}, column {e.colno}.")
-        if isinstance(e, UnicodeDecodeError):
-            raise BadRequest("The body is not UTF-8. Send JSON in UTF-8.")
-        raise BadRequest(f"The body {e}." if isinstance(e, BadJson) else "The body holds a number with too many digits.")
 
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -185,13 +185,13 @@ class _Record:
 
 
 class Breaker:
-    """What this process knows of services that failed: a circuit breaker that says which is not asked first. `now`: monotonic.
+    """What this process knows of services that failed: a circuit breaker that says which is not asked first.
 
     Not pybreaker: it holds a lock for the length of each call, so threads ask one at a time.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self.now, self._lock = now, threading.Lock()
+    def __init__(self) -> None:
+        self.now, self._lock = time.monotonic, threading.Lock()
         self._records: dict[Hashable, _Record] = {}
 
     def admits(self, service: Hashable) -> bool:

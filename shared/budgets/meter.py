@@ -73,9 +73,9 @@ class Unaffordable(Exception):
 class Call:
     """One call, while it is made."""
 
-    def __init__(self, kind: str, base_url: str, model: str, reservation: str | None) -> None:
+    def __init__(self, kind: str, base_url: str, model: str) -> None:
         self._about = {"kind": kind, "base_url": base_url, "model": model}
-        self.reservation = reservation
+        self.reservation: str | None = None
         self.cost: dict[str, Any] | None = None
 
     def paid(self, prompt_tokens: int, completion_tokens: int = 0, *, model: str | None = None, seconds: int = 0) -> None:
@@ -101,7 +101,7 @@ class Meter:
 
         What the call raises has `usage` if it was charged all the same, or says whether it `may_be_charged`.
         """
-        call = Call(kind, called(base_url), model, None)
+        call = Call(kind, called(base_url), model)
         if self.has_budget:
             call.reservation = self._reserved(call, most)
         try:
@@ -204,7 +204,7 @@ def metered(kind: str, base_url: str, model: str, most: Most) -> Iterator[Call]:
     """Around a call: through the meter of the block, if there is one. Raises Unaffordable."""
     meter = _current.get()
     if meter is None:
-        yield Call(kind, base_url, model, None)
+        yield Call(kind, base_url, model)
     else:
         with meter.call(kind, base_url, model, most) as call:
             yield call

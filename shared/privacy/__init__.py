@@ -7,6 +7,6 @@ What belongs here:
     retention.py  messages and files that were kept for long enough
 What does not: records that are about no person, such as jobs (shared/jobs/prune.py); files without a message (shared/media).
 
-It may import what stands below channels. Used by web/api, scripts/contacts, workers/maintenance.py and, for the marks, by whoever
+It may import what stands below channels. Used by web, scripts/contacts, workers/maintenance.py and, for the marks, by whoever
 accepts what providers deliver.
 """

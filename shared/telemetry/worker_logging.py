@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from dramatiq.broker import Broker, MessageProxy
+from dramatiq.broker import Broker
 from dramatiq.middleware import Middleware
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,3 @@ class WorkerLogging(Middleware):
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:  # noqa: ARG002 - Dramatiq's signature
         """The worker takes jobs from now on."""
         log.info("worker_ready", extra={"queues": sorted(worker.consumers), "threads": worker.worker_threads})
-
-    def before_delay_message(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002 - Dramatiq's signature
-        """Not called, for the broker moves delayed messages itself. If it ever is, the line says so."""
-        log.warning("message_delayed_in_memory", extra={"message_id": message.message_id})

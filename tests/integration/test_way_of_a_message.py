@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 #: budgets and pauses that are not set, and the cookie that a hook does not have.
 FOUNDATION = re.compile(
     r"shared/(telemetry/|db/|dns/|config|database_url|errors|queues|models|broker/(connection|hosts|rate_limits)"
-    r"|http/(connections|connecting|addresses)|budgets/meter|jobs/pauses)|web/(hardening|desk/install)"
+    r"|http/(connections|connecting|addresses)|budgets/meter|jobs/pauses)|web/(hardening|json_bodies|desk/install)"
 )
 #: Files of the AI's room: a list of providers, what each vendor's model takes and says, the prompt, tools, citations. And others.
 #: As many as there are: a change that adds one has to say so here.

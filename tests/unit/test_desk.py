@@ -37,7 +37,8 @@ _METHODS = [
     # What the desk and the API do alike.
     *((f"web/{name}.py", "python") for name in ("connecting", "connection_words", "invitations", "trying_out")),
     # What a browser may be told outside the desk: the start page, and errors.
-    *((f"web/{name}.py", "python") for name in ("start_page", "error_words", "problems", "hardening", "widget/access")),
+    *((f"web/{name}.py", "python") for name in ("start_page", "error_words", "problems", "hardening", "json_bodies")),
+    ("web/widget/access.py", "python"),
     *((f"web/ops/{name}.py", "python") for name in ("dashboard", "metrics")),
     ("web/templates/start.html", "jinja2.ext:babel_extract"),
     ("web/templates/event_types.html", "jinja2.ext:babel_extract"),

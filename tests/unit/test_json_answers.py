@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from web.hardening import SafeJson
+from web.json_bodies import SafeJson
 
 
 @pytest.fixture

@@ -48,8 +48,8 @@ from shared.models import InboundReject
 from shared.payloads import without_middle
 from shared.queue_service import QueueService
 from shared.telemetry import metrics
-from web.hardening import SafeRequest
 from web.hooks.inline_files import NO_FILES, Files, keep_inline, release_inline
+from web.json_bodies import SafeRequest
 
 log = logging.getLogger(__name__)
 
