@@ -15,13 +15,14 @@ from shared.errors import InvalidPayload
 ANYTHING = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=30), st.lists(st.integers(), max_size=2)
 )
+TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1)
 FIELDS = ["chatbot_id", "channel", "external_user_id", "content", "external_id", "metadata", "unknown"]
 GOOD = st.fixed_dictionaries(
     {
         "chatbot_id": st.integers(1, payloads.MAX_ROW_ID),
         "channel": st.sampled_from(list(CHANNELS)),
         "external_user_id": st.text("abc123-", min_size=1, max_size=255),
-        "content": st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1).filter(str.strip),
+        "content": TEXTS.filter(lambda text: not payloads.is_blank(text)),
     }
 )
 
