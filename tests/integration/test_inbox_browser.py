@@ -217,6 +217,16 @@ def test_nothing_stays_on_the_screen_of_somebody_who_may_not_see_it_any_more(
     assert "secret" not in browser.run("return document.documentElement.outerHTML")
 
 
+def test_back_shows_nothing_to_somebody_who_may_not_see_it_any_more(browser: Browser, site: Site, world: World) -> None:
+    owner = person("owner", world.customer, "Emma")
+    log_in(browser, site, owner)
+    for page in ("team", "keys"):
+        browser.open(f"{site.url}/desk/c/{world.customer}/{page}")
+    db.rows(UserSession.delete().where(UserSession.user == owner.id))
+    browser.driver.back()
+    browser.until("location.pathname === '/desk/login' && document.querySelector('#email')")
+
+
 def test_texts_are_masked_on_the_open_page_of_an_operator_who_may_not_read_them_any_more(
     browser: Browser, site: Site, world: World
 ) -> None:

@@ -274,6 +274,9 @@ function leave() {
   location.reload();
 }
 
+// A page that the browser has kept in its memory is asked for anew: its reader may have lost access meanwhile, or a right.
+addEventListener("pageshow", event => { if (event.persisted) leave(); });
+
 // 422 brings the form again, with what is wrong in it; 409 says who was faster.
 document.addEventListener("htmx:beforeSwap", event => {
   if ([409, 422].includes(event.detail.xhr.status)) {
