@@ -1,7 +1,8 @@
 """Dockerfile, compose.yaml and app.json, without Docker: each names what there is, and the image's steps make a system that runs.
 
 The steps that copy files are done here in an empty folder, and the containers' commands run there with compose's settings and
-health checks. What needs Docker itself, the base images and the install of packages, is not.
+health checks. What needs Docker itself, the base images and the install of packages, is not: workers/README.md says when
+somebody last built the image.
 """
 
 from __future__ import annotations
@@ -87,13 +88,29 @@ def test_app_json_starts_the_two_process_types_of_a_small_plan(root: Path) -> No
 def test_the_image_is_not_roots_and_needs_no_compiler(instructions: list[tuple[str, list[str]]]) -> None:
     assert ("USER", ["10001:10001"]) in instructions
     assert instructions[-2:] == [("ENTRYPOINT", ["[bin/run]"]), ("CMD", ["[web]"])]
-    [install] = [words for instruction, words in instructions if instruction == "RUN" and "install" in words]
+    [install] = [words for instruction, words in instructions if instruction == "RUN" and "pip" in words]
     assert {"--require-hashes", "--only-binary"} <= set(install)
+
+
+def test_the_folder_for_files_is_its_users_alone_though_debians_images_have_one(root: Path, tmp_path: Path) -> None:
+    [command] = re.findall(r"^RUN (.*/media)$", (root / "Dockerfile").read_text(encoding="utf-8"), re.M)
+    folder = tmp_path / "media"
+    folder.mkdir()
+    folder.chmod(0o755)
+    owned = command.replace("10001", str(os.getuid()), 1).replace("10001", str(os.getgid()))
+    assert subprocess.run(["sh", "-c", owned.replace("/media", str(folder))], timeout=120).returncode == 0
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_dockerignore_leaves_what_the_dockerfile_copies(root: Path, instructions: list[tuple[str, list[str]]]) -> None:
     kept = set(re.findall(r"^!(.*)$", (root / ".dockerignore").read_text(encoding="utf-8"), re.M))
     assert {source.split("/")[0] for source in _copied(instructions)} == kept
+
+
+def test_dockerignore_keeps_hidden_files_out_of_the_folders_too(root: Path) -> None:
+    last_exception, last_rule = (root / ".dockerignore").read_text(encoding="utf-8").rpartition("\n!")[::2]
+    assert last_exception
+    assert "**/.*" in last_rule.splitlines(), "a rule counts only below the exceptions"
 
 
 def _copied(instructions: list[tuple[str, list[str]]]) -> list[str]:
@@ -114,6 +131,19 @@ def image(root: Path, tmp_path: Path, instructions: list[tuple[str, list[str]]])
         else:
             shutil.copy(root / source, app / source)
     return app
+
+
+def test_what_the_image_runs_is_compiled(root: Path, image: Path, tmp_path: Path) -> None:
+    library = tmp_path / "python3.13"
+    library.mkdir()
+    (library / "json.py").touch()
+    [command] = re.findall(r"^RUN (python -m compileall .*)$", (root / "Dockerfile").read_text(encoding="utf-8"), re.M)
+    here = command.replace("/usr/local/lib", str(tmp_path))
+    path = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    assert subprocess.run(["sh", "-c", here], cwd=image, env=path, timeout=300).returncode == 0
+    modules = [*image.rglob("*.py"), *library.rglob("*.py")]
+    assert len(modules) > 100
+    assert [module for module in modules if not list(module.parent.glob(f"__pycache__/{module.stem}.*.pyc"))] == []
 
 
 @pytest.fixture
