@@ -25,6 +25,7 @@ from shared.channels import connecting
 from shared.errors import InvalidPayload, Refused
 from shared.http.urls import UrlRefused
 from shared.models import Chatbot, Customer
+from shared.operations import customers
 from shared.payloads import check
 from shared.teaching import chatbots, knowledge
 from shared.teaching.languages import LANGUAGES
@@ -170,7 +171,7 @@ def _add_chatbot_command(commands: Any) -> None:
 
 def _business(arguments: argparse.Namespace) -> int:
     with db.transaction():
-        customer = Customer.create(name=arguments.name, plan_price_cents=round(arguments.plan * 100)).id
+        customer = customers.create(arguments.name, str(arguments.plan))
         base = _new_base(customer, arguments.name, arguments.language)
         given = {"name": arguments.bot, "knowledge_base_id": base, "allowed_origins": arguments.site}
         bot = chatbots.create_chatbot(customer, check(chatbots.ChatbotSchema, "chatbot", given))

@@ -131,8 +131,8 @@ def _replays(arguments: argparse.Namespace) -> int:
 
 
 def _replay(replay_id: int) -> dict[str, Any]:
-    action = bulk_actions.find(replay_id)
-    if action is None or action["kind"] != replays.KIND:
+    action = bulk_actions.find(replays.KIND, replay_id)
+    if action is None:
         raise Refused(f"there is no replay {replay_id}")
     return action
 

@@ -66,7 +66,7 @@ def _recover(arguments: argparse.Namespace) -> int:
         return 0
     total = recovery.count(where)
     with db.transaction():
-        action = bulk_actions.find(recovery.begin(where, total, BY, arguments.pace))
+        action = bulk_actions.find(recovery.KIND, recovery.begin(where, total, BY, arguments.pace))
         about = {"since": where.as_json()["since"], "status": where.status}
         _audited("webhook.recovered", arguments.endpoint, endpoint, **about)
     assert action is not None
@@ -88,9 +88,9 @@ def _recoveries(_: argparse.Namespace) -> int:
 
 
 def _stop(arguments: argparse.Namespace) -> int:
-    action = bulk_actions.find(arguments.id)
+    action = bulk_actions.find(recovery.KIND, arguments.id)
     with db.transaction():
-        is_stopped = action is not None and action["kind"] == recovery.KIND and bulk_actions.stop(arguments.id, BY)
+        is_stopped = action is not None and bulk_actions.stop(arguments.id, BY)
         if is_stopped and action and (endpoint := _endpoint(action["filter"]["endpoint_id"])):
             _audited("webhook.recovery_stopped", action["filter"]["endpoint_id"], endpoint)
     if not is_stopped:

@@ -74,9 +74,9 @@ def stop(action_id: int, by: str) -> bool:
     return stopped
 
 
-def find(action_id: int) -> dict[str, Any] | None:
-    """An action's row."""
-    return db.row(BulkAction.select().where(BulkAction.id == action_id))
+def find(kind: str, action_id: int) -> dict[str, Any] | None:
+    """The row of an action of this kind."""
+    return db.row(BulkAction.select().where(BulkAction.kind == kind, BulkAction.id == action_id))
 
 
 def newest(kind: str, limit: int = 20) -> list[dict[str, Any]]:

@@ -7,19 +7,12 @@ from typing import Any
 from peewee import JOIN, fn
 
 from shared import db
+from shared.errors import InvalidPayload
 from shared.models import Chatbot, Customer
 from shared.payloads import id_in
 
 #: Characters of a name; dollars of a plan.
 LONGEST_NAME, DEAREST = 200, 1_000_000
-
-
-class Refused(ValueError):
-    """What was given is not right; `field` is which, the text says what is."""
-
-    def __init__(self, field: str, text: str) -> None:
-        super().__init__(text)
-        self.field = field
 
 
 def page(text: str = "", limit: int = 50, after: int = 0) -> list[dict[str, Any]]:
@@ -38,13 +31,14 @@ def page(text: str = "", limit: int = 50, after: int = 0) -> list[dict[str, Any]
 
 
 def create(name: str, plan: str) -> int:
-    """A new business; returns its id. Raises Refused."""
+    """A new business; returns its id. Raises InvalidPayload."""
     customer = Customer.insert(name=_name(name), plan_price_cents=_cents(plan))
     return int(db.scalar(customer.returning(Customer.id)))
 
 
 def change(customer_id: int, name: str, plan: str) -> bool:
-    """Renames it, or gives it another plan, which changes the lane of its AI jobs; False if there is none. Raises Refused."""
+    """Renames it, or gives it another plan, which changes the lane of its AI jobs; False if there is none. Raises
+    InvalidPayload."""
     changed = Customer.update(name=_name(name), plan_price_cents=_cents(plan)).where(Customer.id == customer_id)
     return bool(db.rows(changed.returning(Customer.id)))
 
@@ -57,7 +51,7 @@ def stored(customer_id: int) -> dict[str, Any] | None:
 def _name(text: str) -> str:
     name = " ".join(text.replace("\x00", "").split())
     if not 0 < len(name) <= LONGEST_NAME:
-        raise Refused("name", f"must have 1 to {LONGEST_NAME} characters")
+        raise InvalidPayload("business", {"name": f"must have 1 to {LONGEST_NAME} characters"})
     return name
 
 
@@ -67,5 +61,5 @@ def _cents(text: str) -> int:
     except ValueError:
         dollars = -1
     if not 0 <= dollars <= DEAREST:
-        raise Refused("plan", f"must be a number from 0 to {DEAREST:,}, in dollars a month")
+        raise InvalidPayload("business", {"plan": f"must be a number from 0 to {DEAREST:,}, in dollars a month"})
     return round(dollars * 100)

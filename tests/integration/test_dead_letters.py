@@ -47,7 +47,7 @@ def run_to_end(action: int) -> dict[str, int]:
     while True:
         db.rows("update bulk_action set stepped_at = now() - interval '1 minute'")
         bulk_actions.run({replays.KIND: replays.step})
-        row = bulk_actions.find(action)
+        row = bulk_actions.find(replays.KIND, action)
         assert row is not None
         if row["state"] != "running":
             return dict(row["counts"])
@@ -198,7 +198,7 @@ def test_a_step_that_dies_is_as_if_it_had_not_begun_and_a_stopped_action_ends(wo
     assert not bulk_actions.stop(action, "ops@example.com")
     db.rows("update bulk_action set stepped_at = now() - interval '1 minute'")
     assert bulk_actions.run({replays.KIND: replays.step}) == 0
-    row = bulk_actions.find(action)
+    row = bulk_actions.find(replays.KIND, action)
     assert row is not None
     assert (row["state"], row["stopped_by"], row["counts"], row["total"]) == ("stopped", "ops@example.com", {"replayed": 1}, 3)
     world.drain()
@@ -216,7 +216,7 @@ def test_an_action_that_always_fails_does_not_stop_the_others(world: World, simu
 
     with pytest.raises(RuntimeError, match="always"):
         bulk_actions.run({"broken": fails, replays.KIND: replays.step})  # type: ignore[dict-item]
-    row = bulk_actions.find(action)
+    row = bulk_actions.find(replays.KIND, action)
     assert row is not None
     assert row["counts"] == {"replayed": 1}
 
@@ -335,7 +335,7 @@ def test_whoever_stops_a_replay_by_its_id_stops_nothing_else(world: World, monke
     client = create_app().test_client()
     stopped = client.post(f"/operations/v1/replays/{recovery}/stop", headers={"Authorization": "Bearer secret"})
     assert (stopped.status_code, run(jobs, "replays", str(recovery), "--stop")) == (404, 1)
-    row = bulk_actions.find(recovery)
+    row = bulk_actions.find("webhook_recovery", recovery)
     assert row is not None
     assert row["state"] == "running"
 

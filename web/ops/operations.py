@@ -154,8 +154,8 @@ def resume(pause_id: int) -> Response:
 
 
 def _replay(action_id: int) -> dict[str, Any]:
-    action = bulk_actions.find(action_id)
-    if action is None or action["kind"] != replays.KIND:
+    action = bulk_actions.find(replays.KIND, action_id)
+    if action is None:
         raise NotFound(
             f"There is no replay {action_id}. POST /operations/v1/replays answers with the id of the one that it begins."
         )

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
 from shared import db
+from shared.errors import InvalidPayload
 from shared.operations import customers as operations
 from shared.operations import pauses
 from shared.people import audit
@@ -38,8 +39,8 @@ def create_customer() -> Response:
             name = request.form.get("name", "")
             customer_id = operations.create(name, _plan())
             audit.record("customer.created", "customer", customer_id, {"name": name}, user=g.user, customer_id=customer_id)
-    except operations.Refused as refusal:
-        return _page({refusal.field: _wrong(refusal)}, 422)
+    except InvalidPayload as problem:
+        return _page(_wrong(problem), 422)
     flash(_("%(name)s is there. Make its first chatbot here, and invite its owner under Team.", name=name))
     return see_other(url_for("desk.chatbots", customer_id=customer_id))
 
@@ -60,8 +61,8 @@ def change_customer(changed_id: int) -> Response:
             operations.change(changed_id, name, plan)
             about = {"name": name, "plan": plan}
             audit.record("customer.changed", "customer", changed_id, about, user=g.user, customer_id=changed_id)
-    except operations.Refused as refusal:
-        return _page({refusal.field: _wrong(refusal)}, 422, str(changed_id))
+    except InvalidPayload as problem:
+        return _page(_wrong(problem), 422, str(changed_id))
     flash(_("Saved."))
     return see_other(url_for("desk.customers", q=changed_id))
 
@@ -75,10 +76,12 @@ def _version(row: dict[str, Any]) -> str:
     return forms.version(row, _SHOWN)
 
 
-def _wrong(refusal: operations.Refused) -> str:
-    if refusal.field == "name":
-        return str(_("A name has 1 to %(most)s characters.", most=operations.LONGEST_NAME))
-    return str(_("A plan is a number from 0 to %(most)s, in dollars a month.", most=format_number(operations.DEAREST)))
+def _wrong(problem: InvalidPayload) -> dict[str, str]:
+    words = {
+        "name": _("A name has 1 to %(most)s characters.", most=operations.LONGEST_NAME),
+        "plan": _("A plan is a number from 0 to %(most)s, in dollars a month.", most=format_number(operations.DEAREST)),
+    }
+    return {field: words[field] for field in problem.errors}
 
 
 def _page(problems: dict[str, str] | None = None, status: int = 200, search: str = "") -> Response:

@@ -105,7 +105,7 @@ def stop_replay(action_id: int) -> Response:
 
 
 def _action(action_id: int) -> dict[str, Any]:
-    action = bulk_actions.find(action_id)
-    if action is None or action["kind"] != operations.KIND:
+    action = bulk_actions.find(operations.KIND, action_id)
+    if action is None:
         raise NotFound
     return action
