@@ -1,4 +1,5 @@
 """What webhooks report, in types that all channels share, and how to read JSON whose shape nobody promises.
+
 A channel's parser turns a body into batches of items; web/hooks/inbox.py stores them.
 """
 
@@ -69,8 +70,7 @@ class InboundMessage(InboundItem):
     identities: tuple[str, ...] = ()
     author: Author = Author.CUSTOMER
     may_answer: bool = True
-    #: What was changed before it came: when.
-    edited_at: float | None = None
+    edited_at: float | None = None  #: when it was changed, before it came
 
 
 @dataclass(frozen=True, kw_only=True)
