@@ -33,16 +33,18 @@ _turns = Turns(_ASKING)
 def connect(customer_id: int, channel: str, chatbot_id: int, given: Mapping[str, str]) -> None:
     """Connects an account that the provider says is theirs, to a chatbot that has none. `given`: secret, name and waba_id, or
     dialect. Raises InvalidPayload, ProviderRefused, OutsideFailure, ServiceUnavailable."""
-    note, secret, site = noting(channel, chatbot_id), given.get("secret", ""), settings().public_url
+    note, secret = noting(channel, chatbot_id), given.get("secret", "")
     with asking(customer_id, channel):
         match channel:
             case "whatsapp_cloud":
                 connecting.own_cloud(chatbot_id, given.get("name", ""), secret, given.get("waba_id", ""), note)
             case "whatsapp_qr":
+                site = settings().public_url
                 if not site:
                     raise ProviderRefused("no_address", "PUBLIC_URL is not set")
                 connecting.own_qr(chatbot_id, given.get("dialect", ""), site, note)
             case "telegram":
+                site = settings().public_url
                 connecting.connect_telegram(chatbot_id, secret, site if site.startswith("https://") else "", note)
             case _:
                 raise UnknownChannel(f"nobody can prove here whose account of {channel} it is")

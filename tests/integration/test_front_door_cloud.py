@@ -161,10 +161,10 @@ def test_what_is_no_text_gets_a_polite_answer_and_no_model_is_asked(door: FrontD
         ("../../etc/pass\u200bwd\n", "passwd"),
         ("Größe 👍.png", "Größe 👍.png"),
         ("x" * 4000 + ".exe", "x" * 251 + ".exe"),
-        ("\u202e\n", "file"),
+        ("\u202e\n", None),  # of which nothing is seen
     ],
 )
-def test_a_file_is_called_what_it_looks_like(door: FrontDoor, name: str, shown: str) -> None:
+def test_a_file_is_called_what_it_looks_like(door: FrontDoor, name: str, shown: str | None) -> None:
     file = {"id": "1", "mime_type": "application/pdf", "filename": name}
     door.meta(webhook(change(door.number, messages=[written("wamid.1", type="document", document=file)])))
     door.world.drain()
@@ -339,7 +339,8 @@ class _Walk:
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         path = frame.f_code.co_filename
         file = path.removeprefix(_WEB)
-        if event == "call" and file != path and (not self.files or self.files[-1] != file):
+        is_foundation = file == "json_bodies.py"  # how any request's JSON is read
+        if event == "call" and file != path and not is_foundation and (not self.files or self.files[-1] != file):
             self.files.append(file)
 
 
