@@ -26,7 +26,7 @@ from shared.media.folder import StorageDown
 from shared.people import sessions
 from web.desk import access, dates, desk, language, navigation, pages  # noqa: F401 - pages for their routes
 from web.error_words import own_words, words_of
-from web.hardening import came_by_https, reads_no_body_without
+from web.hardening import reads_no_body_without
 from web.problems import record, service_down, unreadable
 from web.signing import Signer
 
@@ -60,7 +60,8 @@ class _Cookies(SecureCookieSessionInterface):
         return self._serializer
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
-        return came_by_https()
+        told = request.headers.get("X-Forwarded-Proto", request.scheme)  # as web.hardening.came_by_https has it
+        return told.partition(",")[0].strip().lower() == "https"
 
 
 def install(app: Flask) -> None:
