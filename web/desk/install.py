@@ -26,7 +26,7 @@ from shared.media.folder import StorageDown
 from shared.people import sessions
 from web.desk import access, dates, desk, language, navigation, pages  # noqa: F401 - pages for their routes
 from web.error_words import own_words, words_of
-from web.hardening import reads_no_body_without
+from web.hardening import came_by_https, reads_no_body_without
 from web.problems import record, service_down, unreadable
 from web.signing import Signer
 
@@ -48,20 +48,19 @@ reads_no_body_without(lambda headers: COOKIE in headers.get("Cookie", ""), desk)
 class _Cookies(SecureCookieSessionInterface):
     """Flask's signed cookie, which goes over https only where the page came that way."""
 
-    #: Kept, for every request asks. Here and not by @cache, which would keep each application for as long as the process lives.
-    _serializer: URLSafeTimedSerializer | None = None
+    def __init__(self) -> None:
+        # Every request asks. A cache of the class would keep each application for as long as the process lives.
+        self.get_signing_serializer = cache(self._new_serializer)  # type: ignore[method-assign]  # the same, kept
 
-    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+    def _new_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         """Flask's own, with signatures that other machines take."""
-        if self._serializer is None:
-            self._serializer = super().get_signing_serializer(app)
-            if self._serializer is not None:
-                self._serializer.signer = Signer
-        return self._serializer
+        serializer = super().get_signing_serializer(app)
+        if serializer is not None:
+            serializer.signer = Signer
+        return serializer
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002 - Flask's signature
-        told = request.headers.get("X-Forwarded-Proto", request.scheme)  # as web.hardening.came_by_https has it
-        return told.partition(",")[0].strip().lower() == "https"
+        return came_by_https()
 
 
 def install(app: Flask) -> None:
