@@ -68,6 +68,12 @@ def _add_lines(stdout: IO[str], lines: list[str]) -> None:
         lines.append(line.strip())
 
 
+def terminate_beside(pid: int) -> None:
+    """SIGTERM to another thread than the main one: as a signal that comes a moment too early, it cuts no system call short."""
+    beside = next(thread.id for thread in psutil.Process(pid).threads() if thread.id != pid)
+    assert ctypes.CDLL(None).tgkill(pid, beside, signal.SIGTERM) == 0
+
+
 @pytest.fixture
 def taken() -> Iterator[int]:
     """A port at which somebody listens."""
@@ -198,6 +204,15 @@ def test_running_means_ready_and_a_second_one_in_the_folder_is_refused(door: Fro
         assert requests.get(f"{url}/readyz", timeout=60).json()["status"] == "ok"
 
 
+def test_a_signal_that_cuts_no_call_short_ends_it_with_all_that_it_started(door: FrontDoor, tmp_path: Path) -> None:
+    with running(tmp_path, PORT=str(free_port())) as (server, lines):
+        until(lambda: any("/desk/link/" in line for line in lines))  # the last line: it waits for nothing but a signal now
+        children = psutil.Process(server.pid).children(recursive=True)
+        terminate_beside(server.pid)
+        assert server.wait(45) == 0
+        assert not psutil.wait_procs(children, timeout=40)[1]
+
+
 def test_without_port_it_says_which_one_it_took_in_place_of_8000(door: FrontDoor, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # somebody else has it: as good
@@ -286,12 +301,6 @@ def test_migrate_refuses_what_is_no_database_url_and_shows_no_password(door: Fro
     assert done.returncode == 1
     assert done.stderr.startswith("migrate: DATABASE_URL: ")
     assert "hunter2" not in done.stdout + done.stderr
-
-
-def terminate_beside(pid: int) -> None:
-    """SIGTERM to another thread than the main one: as a signal that comes a moment too early, it cuts no system call short."""
-    beside = next(thread.id for thread in psutil.Process(pid).threads() if thread.id != pid)
-    assert ctypes.CDLL(None).tgkill(pid, beside, signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize("name", ["HONCHO_PROCESS_NAME", "PS"])
