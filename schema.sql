@@ -225,12 +225,20 @@ create trigger knowledge_base_embed_later after update of embedding_model on kno
 -- BM25 over three forms of each word: its stem, the word as it is, its first four letters (shared/README.md, "Knowledge search").
 -- What each message asks is plpgsql, whose plans a session keeps.
 
--- A text as the search reads it: in lower case, without the accents that people leave out, with the digits of Europe, and nothing
--- between two words but a blank.
+-- A text as the search reads it: in lower case, without the marks on letters that people leave out and what nobody sees, with the
+-- digits of Europe, and nothing between two words but a blank. An accent is one of its own here, behind its letter (nfkd): it goes, but
+-- for й, ї and such, which are letters of the Cyrillic alphabet. Arabic keeps its letters: its stemmer knows how each is written.
 create function knowledge_fold(p_text text) returns text language sql immutable parallel safe as $$
-    select translate(replace(replace(replace(lower(normalize(p_text, nfkc)), 'ß', 'ss'), 'œ', 'oe'), 'æ', 'ae'),
-        'àáâãäåāăąçćčèéêëēęěğìíîïīıłñńňòóôõöøőřśşšșţťțùúûüūůűýÿźżž-–/_.@=&?#''’٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९๐๑๒๓๔๕๖๗๘๙',
-        'aaaaaaaaaccceeeeeeegiiiiiilnnnooooooorsssstttuuuuuuuyyzzz            0123456789012345678901234567890123456789')
+    select translate(case when octet_length(p_text) = length(p_text) then lower(p_text) else
+            replace(replace(replace(replace(replace(regexp_replace(normalize(regexp_replace(lower(normalize(p_text, nfkd)),
+                '([^\u0400-\u04ff]|е)[\u0300-\u036f]+|([аиоуыэюяі])[\u0300\u0301]+', '\1\2', 'g'), nfc),
+                -- soft hyphens and signs without width; points of Hebrew; the bar that lengthens Arabic, and its vowels; nukta
+                '[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7'
+                    '\u0640\u064b-\u065f\u0670\u06d6-\u06ed\u093c]', '', 'g'),
+                'ß', 'ss'), 'œ', 'oe'), 'æ', 'ae'), 'þ', 'th'), U&'\0901', U&'\0902') -- चाँद is चांद
+        end,
+        'ςđðøłħŧıəیکʻʼ-–/_.@=&?#''’٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९๐๑๒๓๔๕๖๗๘๙',
+        'σddolhtieيك              0123456789012345678901234567890123456789')
 $$;
 
 -- The words of a text and how often each is there. Chinese, Japanese, Thai, Lao, Burmese and Khmer have no blanks, and Korean words

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
+from unicodedata import normalize
 
 import psycopg2
 import pytest
@@ -290,6 +291,63 @@ def test_a_question_is_read_as_items_are(world: World, text: str) -> None:
         assert read_as_question == db.scalar(f"{words} {function}(%s)", [text])
 
 
+@pytest.mark.parametrize(
+    ("written", "asked_for"),
+    [
+        ("οδός", "ΟΔΟΣ"),  # a sigma at the end, and accents that capitals lack
+        ("Παράδοση", "παραδοση"),
+        ("IŞIK", "ışık"),
+        ("İstanbul", "istanbul"),
+        ("Straße", "STRASSE"),
+        ("STRAẞE", "straße"),
+        ("j̇ūra", "JŪRA"),  # the dot that Lithuanian keeps below an accent
+        ("ёлка", "елка"),
+        ("за́мок", "замок"),  # an accent that only shows how it is spoken
+        ("Київ", "КИЇВ"),
+        ("м’ята", "мʼята"),
+        ("Đà Nẵng", "da nang"),
+        (normalize("NFD", "Nẵng"), "nẵng"),
+        ("მთა", "ᲛᲗᲐ"),
+        ("ᏣᎳᎩ", "ꮳꮃꭹ"),
+        ("ＬＡＭＰ", "lamp"),
+        ("مُحَمَّد", "محمد"),
+        ("محـــمد", "محمد"),
+        ("کتاب", "كتاب"),  # a Persian kaf and an Arabic one
+        ("שָׁלוֹם", "שלום"),
+        ("लड़का", "लडका"),
+        ("चाँद", "चांद"),
+        ("Ver\u00adsand", "versand"),
+    ],
+)
+def test_a_word_is_found_however_its_letters_are_written(world: World, base: int, written: str, asked_for: str) -> None:
+    world.know(base, written, "-")
+    world.know(base, asked_for, "-")
+    for question in (written, asked_for):
+        assert sorted(found(base, question)) == sorted([written, asked_for])
+        assert found(base, question.upper())
+
+
+def test_each_letter_is_read_alike_in_upper_and_lower_case(world: World) -> None:
+    """Of the scripts in which people write; but for the iota below letters of ancient Greek, which is a letter in capitals."""
+    blocks = range(0x80, 0x1C80), range(0x1C90, 0x2000), range(0xAB70, 0xABC0), range(0xFF21, 0xFF5B)
+    letters = [chr(code) for block in blocks for code in block]
+    pairs = [(letter, other) for letter in letters for other in {letter.lower(), letter.upper(), letter.title()} - {letter}]
+    different = db.rows(
+        "select letter, other from unnest(%s::text[], %s::text[]) pair (letter, other)"
+        " where knowledge_fold('a' || letter || 'a') <> knowledge_fold('a' || other || 'a')",
+        [[letter for letter, _ in pairs], [other for _, other in pairs]],
+    )
+    assert len(pairs) > 1800
+    assert [row for row in different if "\N{COMBINING GREEK YPOGEGRAMMENI}" not in normalize("NFD", row["letter"])] == []
+
+
+@pytest.mark.parametrize(
+    ("one", "another"), [("мой", "мои"), ("Київ", "Киів"), ("がく", "かく"), ("क", "ख"), ("배송", "배손"), ("ভাল", "ভল")]
+)
+def test_letters_that_only_look_like_marked_ones_stay_apart(world: World, one: str, another: str) -> None:
+    assert db.scalar("select knowledge_fold(%s) <> knowledge_fold(%s)", [one, another])
+
+
 def test_a_base_that_lost_its_items_finds_nothing(world: World, base: int) -> None:
     assert found(base, "lamp") == []
     world.know(base, "Lamp", "Made of brass.")
@@ -418,3 +476,38 @@ def test_items_that_are_read_otherwise_now_get_their_words_anew(empty_database_u
             " where now.word is null or was.word is null"
         )
         assert sorted(cursor.fetchall(), key=str) == sorted([("park", None), (None, "park")], key=str)
+
+
+def test_items_whose_letters_are_read_otherwise_now_get_their_words_anew(empty_database_url: str) -> None:
+    """As after the last release: words of its reading. What it read as today is left alone; what was added meanwhile is not."""
+    steps = [path for path in command.migrations() if "letters_read_alike" in path.name]
+    step, step_of_meanwhile = (path.read_text(encoding="utf-8") for path in steps)
+    last_reading = step[step.index("create function knowledge_fold_before") : step.index("-- A text as the search reads it")]
+    with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(command.SCHEMA.read_text(encoding="utf-8"))
+        cursor.execute("create table schema_migration (name text, applied_at timestamptz default now())")
+        cursor.execute("insert into schema_migration values (%s)", [steps[0].name])
+        cursor.execute(last_reading.replace("create function knowledge_fold_before", "create or replace function knowledge_fold"))
+        cursor.execute("insert into customer (name) values ('Shop')")
+        cursor.execute("insert into knowledge_base (customer_id, name, language) values (1, 'Facts', 'simple')")
+        add = "insert into knowledge_item (knowledge_base_id, title, content) values (1, %s, '-')"
+        for title in ("οδός", "Größe", "Parking", "ёлка"):
+            cursor.execute(add, [title])
+        cursor.execute("update knowledge_item set is_active = false where title = 'ёлка'")
+        cursor.execute("update knowledge_word set word = '=as it was' where word in ('=grosse', '=parking')")
+        cursor.execute(step)
+        assert _whole_words(cursor) == ["=as it was", "=as it was", "=οδοσ"]
+
+        cursor.execute("update knowledge_word set word = '=οδός' where word = '=οδοσ'")
+        cursor.execute(step_of_meanwhile)
+        assert _whole_words(cursor) == ["=as it was", "=grosse", "=οδοσ"]
+
+        cursor.execute("update schema_migration set applied_at = now() + interval '2 hours'")
+        cursor.execute("update knowledge_word set word = '=as it was' where word = '=grosse'")
+        cursor.execute(step_of_meanwhile)
+        assert _whole_words(cursor) == ["=as it was", "=as it was", "=οδοσ"]
+
+
+def _whole_words(cursor: Any) -> list[str]:
+    cursor.execute("select word from knowledge_word where word like '=%' order by word")
+    return [word for (word,) in cursor.fetchall()]
