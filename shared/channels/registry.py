@@ -15,7 +15,7 @@ To add a channel, as Telegram was added:
    services.py and client.py.
 8. workers/ai.sql: by which account somebody types. shared/privacy/erasure.sql: whose what was rejected is.
 9. connecting.py, web/connecting.py and web/templates/desk/connect.html: an owner connects one, where the provider proves whose it
-   is. web/desk/operate/words.py: what people call its queue.
+   is.
 10. README.md of web, workers, scripts and shared; tests.
 
 tests/unit/test_channels.py says what is missing.

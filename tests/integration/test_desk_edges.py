@@ -189,7 +189,7 @@ def test_the_audit_speaks_in_names_and_words_and_not_in_ids(app: Flask, world: W
         "Otto read messages conversation Zoe",
         "Otto changed their own profile language: Deutsch",
         f"Otto changed a chatbot {bot} , page: Answers".replace(" ,", ","),
-        "Otto had a channel tried again 123, channel: WhatsApp Cloud",
+        "Otto had a channel tried again 123, channel: WhatsApp",
         "Otto gave a conversation to a colleague Zoe, colleague: Emma",
     ]
     visitor.post("/desk/profile", name="Otto", language="de")

@@ -54,7 +54,7 @@ def test_a_search_says_in_words_what_it_found(world: World) -> None:
     operator = Visitor(create_app(), in_german(person("operator", None)))
     pages = [f"search?q={question['id']}", f"messages/{question['id']}"]
     found, journey = (words_of(operator.get(f"/desk/operate/{page}").text) for page in pages)
-    assert "WhatsApp per QR-Code" in found
+    assert "WhatsApp (QR)" in found
     assert "des Kunden" in found
     for raw in ("whatsapp_qr", "user", "completed", "SENT", "@c.us"):
         assert raw not in found, raw
@@ -134,3 +134,15 @@ def test_a_german_desk_says_in_german_why_a_job_failed(world: World) -> None:
     operator = Visitor(create_app(), in_german(person("operator", None)))
     for path in ("failures", "failures/list", "replays/new?which=all"):
         assert "KI-Anbieter: die Antwort ist keine Completion, sondern leer" in operator.get(f"/desk/operate/{path}").text, path
+
+
+def test_a_channel_has_one_name_on_all_pages(world: World) -> None:
+    operator = Visitor(create_app(), person("operator", None))
+    inbox = operator.get(f"/desk/c/{world.customer}/inbox").text
+    failures, pauses = (operator.get(f"/desk/operate/{page}").text for page in ("failures/list", "pauses"))
+    names = {name: re.findall(rf'<option value="{name}"[^>]*>([^<]+)', inbox)[0] for name in (CLOUD, QR, "telegram")}
+    assert names == {CLOUD: "WhatsApp", QR: "WhatsApp (QR)", "telegram": "Telegram"}
+    for name, title in names.items():
+        assert f'<option value="{name}">{title}</option>' in failures
+        assert f'<option value="{name}">{title}</option>' in pauses
+        assert title in words_of(operator.get(f"/desk/c/{world.customer}/channels/connect/{name}").text)

@@ -348,7 +348,7 @@ def operator_repairs(browser: Browser, url: str, world: World, simulator: Simula
     until_shown(browser, "#live h3", "the token has expired or is refused")
     groups = dict(zip(browser.texts(".reason h3 a"), browser.texts(".reason h3 + p b"), strict=True))
     assert set(groups.values()) == {f"{number} failures" for number in (BROKEN, STOPPED, REFUSED)}
-    [sends] = [title for title in groups if "WhatsApp Cloud" in title]
+    [sends] = [title for title in groups if "WhatsApp ·" in title]
     click(browser, sends, "/failures/list$")
     assert f"{STOPPED} match" in browser.texts(".lead")[0]
     failures = browser.run("return location.href")

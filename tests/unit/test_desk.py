@@ -50,6 +50,7 @@ _METHODS = [
 _KEYWORDS = {
     "_": None,
     "_l": None,
+    "marked": None,
     "gettext": None,
     "lazy_gettext": None,
     "ngettext": (1, 2),

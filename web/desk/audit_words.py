@@ -36,6 +36,7 @@ from web.desk.access import ROLES
 from web.desk.chatbots import SECTIONS
 from web.desk.inbox import customer_name
 from web.desk.language import languages
+from web.desk.message_words import CHANNEL_NAMES
 from web.desk.operate import words
 from web.desk.setting_words import settings_named
 
@@ -205,7 +206,7 @@ def _when(text: str) -> str:
 
 
 _SHOWN: Mapping[str, Callable[[str], object]] = {
-    "channel": lambda value: words.CHANNELS.get(value, value),
+    "channel": lambda value: CHANNEL_NAMES.get(value, value),
     "changed": settings_named,
     "error": words.code,
     "language": lambda value: languages().get(value, value),

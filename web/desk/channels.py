@@ -26,7 +26,7 @@ from web.connection_words import PROBLEMS
 from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.connecting import ACCOUNT, own_account
-from web.desk.operate import words
+from web.desk.message_words import CHANNEL_NAMES
 from web.desk.redirects import see_other
 
 #: States of an account: its words, and their tone.
@@ -93,7 +93,7 @@ def _page(
         accounts=accounts.overview(g.customer.id),
         bots=bots,
         bot_names={row["id"]: row["name"] for row in bots},
-        channel_names=words.CHANNELS,
+        channel_names=CHANNEL_NAMES,
         channels=[one for one in CHANNELS.values() if one.account_table],
         states=STATES,
         problems=problems or {},

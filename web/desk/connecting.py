@@ -27,7 +27,7 @@ from web.connecting import CONNECTED, asking, connect, noting
 from web.connecting import steps as steps_of
 from web.desk import desk, forms
 from web.desk.access import allowed
-from web.desk.operate import words
+from web.desk.message_words import CHANNEL_NAMES
 from web.desk.redirects import see_other
 
 _CHANNEL = f"<any({', '.join(CONNECTED)}):channel>"
@@ -172,7 +172,7 @@ def _texts(channel: str) -> dict[str, object]:
     return {
         "channel": channel,
         "noun": CHANNELS[channel].account_noun,
-        "channel_name": words.CHANNELS[channel],
+        "channel_name": CHANNEL_NAMES[channel],
         "callback": shown_address() + cloud.HOOK if is_metas else "",
         "verify_token": settings().whatsapp_verify_token if is_metas else "",
         "fields": cloud.FIELDS if is_metas else (),

@@ -27,9 +27,9 @@ from web.api import outbound
 from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed, may_read_texts, note_look
-from web.desk.inbox import CHANNEL_NAMES, REASONS, kept_list, listing
+from web.desk.inbox import REASONS, kept_list, listing
 from web.desk.job_words import job_words
-from web.desk.operate.words import STATUSES
+from web.desk.message_words import CHANNEL_NAMES, STATUSES
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_fields

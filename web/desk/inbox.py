@@ -21,6 +21,7 @@ from shared.teaching import chatbots
 from web.audited import audited
 from web.desk import desk, forms, silences, test_chat
 from web.desk.access import MASK, allowed, masked, may_read_texts
+from web.desk.message_words import CHANNEL_NAMES
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 
@@ -53,7 +54,6 @@ REASONS = {
     "budget": _l("the bot\u2019s budget is used up"),
     "rule": _l("a rule of the bot"),
 }
-CHANNEL_NAMES = {channel.name: _l(channel.title) for channel in CHANNELS.values()}
 #: Rows that a page fetches again at once: those that its list has, after "Show more" as well.
 MOST_ROWS = 10 * lists.PAGE
 #: What turns the direction of the text around a name that has it.

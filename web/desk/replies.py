@@ -20,7 +20,7 @@ from web.desk import desk, forms
 from web.desk.access import allowed
 from web.desk.conversations import SENT_BEFORE, add_note, back, existing, key, own_message, show
 from web.desk.file_words import file_problem
-from web.desk.inbox import CHANNEL_NAMES
+from web.desk.message_words import CHANNEL_NAMES
 from web.hardening import max_body
 from web.uploads import FileRefused
 

@@ -28,7 +28,7 @@ from shared.operations import pauses
 from shared.queues import Queue
 from web import turned_away
 from web.desk.budgets import AT_LIMIT
-from web.desk.operate import words
+from web.desk.message_words import CHANNEL_NAMES
 from web.request_limits import files_of_an_address
 from web.turned_away import TurnedAway
 
@@ -125,7 +125,7 @@ def _paused(customer_id: int, names: Mapping[int, str], channels: set[str]) -> I
             continue
         what = _("Whoever runs the service has paused all answers.")
         if row["channel"]:
-            what = _("Whoever runs the service has paused answers by %(channel)s.", channel=words.CHANNELS[row["channel"]])
+            what = _("Whoever runs the service has paused answers by %(channel)s.", channel=CHANNEL_NAMES[row["channel"]])
         elif row["chatbot_id"]:
             what = _("Whoever runs the service has paused %(name)s.", name=names[row["chatbot_id"]])
         yield Silence(what, str(_WAIT_FOR_END), row["created_at"])
@@ -139,9 +139,7 @@ def _keeps_back(queue: str, channels: set[str]) -> bool:
 def _down(own: Sequence[dict[str, Any]], names: Mapping[int, str]) -> Iterator[Silence]:
     for row in own:
         if row["state"] in health.DOWN:
-            what = _(
-                "%(name)s cannot send by %(channel)s.", name=names[row["chatbot_id"]], channel=words.CHANNELS[row["channel"]]
-            )
+            what = _("%(name)s cannot send by %(channel)s.", name=names[row["chatbot_id"]], channel=CHANNEL_NAMES[row["channel"]])
             there = url_for("desk.account", channel=row["channel"], chatbot_id=row["chatbot_id"])
             yield Silence(what, _("Replies wait, and leave when it can again. Its page says what to do."), row["since"], there)
 

@@ -22,7 +22,7 @@ from web.api.recovery import NewRecoverySchema
 from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
-from web.desk.inbox import CHANNEL_NAMES
+from web.desk.message_words import CHANNEL_NAMES
 from web.desk.redirects import see_other
 
 ONE = "/c/<int:customer_id>/webhooks/<int:endpoint_id>"

@@ -23,7 +23,7 @@ from web.api.webhook_schemas import EndpointChangesSchema, NewEndpointSchema, Te
 from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
-from web.desk.inbox import CHANNEL_NAMES
+from web.desk.message_words import CHANNEL_NAMES
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_errors

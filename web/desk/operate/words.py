@@ -1,4 +1,4 @@
-"""What operators' pages call queues, channels, error codes, verdicts and steps."""
+"""What operators' pages call queues, error codes, verdicts and steps."""
 
 from __future__ import annotations
 
@@ -8,25 +8,20 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
-from shared.channels.registry import CHANNELS as CHANNELS_OF_REGISTRY
+from shared.channels.registry import CHANNELS
 from shared.queues import Queue
+from web.desk.message_words import CHANNEL_NAMES, STATUSES
 
+#: The stage that sends a channel's replies is called as the channel.
 QUEUES: Mapping[str, LazyString] = {
     Queue.INCOMING: _l("Incoming messages"),
     Queue.MEDIA: _l("Files of messages"),
     Queue.AI: _l("AI answers"),
     Queue.OUTGOING: _l("Outgoing messages"),
-    Queue.WHATSAPP_CLOUD: _l("WhatsApp Cloud"),
-    Queue.WHATSAPP_QR: _l("WhatsApp by QR code"),
-    Queue.TELEGRAM: _l("Telegram"),
+    **{channel.send_queue: CHANNEL_NAMES[name] for name, channel in CHANNELS.items() if channel.send_queue},
     Queue.WEBHOOKS: _l("Webhooks"),
     Queue.KNOWLEDGE_IMPORT: _l("Knowledge import"),
     Queue.KNOWLEDGE_EMBEDDING: _l("Knowledge vectors"),
-}
-
-#: A channel is called as the stage that sends its replies; one without such a stage is shown by a page of ours.
-CHANNELS: Mapping[str, LazyString] = {
-    name: QUEUES[channel.send_queue] if channel.send_queue else _l("Widget") for name, channel in CHANNELS_OF_REGISTRY.items()
 }
 
 CODES: Mapping[str, LazyString] = {
@@ -113,16 +108,6 @@ ROLES: Mapping[str, LazyString] = {
     "agent": _l("of a person"),
 }
 
-#: How a message or a webhook's event stands.
-STATUSES: Mapping[str, LazyString] = {
-    "PENDING": _l("on its way"),
-    "SENT": _l("sent"),
-    "DELIVERED": _l("delivered"),
-    "READ": _l("read"),
-    "FAILED": _l("not sent"),
-    "SUPERSEDED": _l("not sent: a person took over"),
-}
-
 JOB_STATES: Mapping[str, LazyString] = {
     "waiting": _l("waiting"),
     "delayed": _l("waiting for its time"),
@@ -155,5 +140,5 @@ def code(error_code: str) -> str:
 
 def said(word: str) -> str:
     """What a hit of the search is, or how it stands."""
-    known = (QUEUES, CHANNELS, ROLES, STATUSES, JOB_STATES)
+    known = (QUEUES, CHANNEL_NAMES, ROLES, STATUSES, JOB_STATES)
     return str(next((words[word] for words in known if word in words), word))
