@@ -176,10 +176,10 @@ def _wait_for_reserved(context: Context, refused: Unaffordable) -> None:
 def _reason_for_silence(context: Context) -> str | None:
     if context["owner"] != "bot":
         return f"owner_{context['owner']}"
-    if context["is_revoked"]:
-        return "revoked"
-    if context["braked"]:
-        return "braked"
+    is_repeated = context["is_repeated"] and context["media_fetch"] in (None, "failing")  # else it may yet say something
+    reasons = {"revoked": context["is_revoked"], "braked": context["braked"], "said_already": is_repeated}
+    if reason := next((name for name, holds in reasons.items() if holds), None):
+        return reason
     # As RFC 3834 has it: another machine wrote it.
     return "auto_submitted" if (context["auto_submitted"] or "no") != "no" else None
 

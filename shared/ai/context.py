@@ -60,6 +60,8 @@ class Context(TypedDict):
     is_revoked: bool
     #: There is nothing to read in it: a picture without words, a sticker.
     unreadable: bool
+    #: The customer was told so a moment ago: three stickers in a row are answered once.
+    is_repeated: bool
     #: How fetching what came with it stands: open, unclaimed, failing; None: nothing is fetched.
     media_fetch: str | None
     #: Whether an open page shows it now.

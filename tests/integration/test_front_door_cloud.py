@@ -154,6 +154,28 @@ def test_what_is_no_text_gets_a_polite_answer_and_no_model_is_asked(door: FrontD
     assert db.scalar("select count(*) from usage_log where kind = 'ai'") == 0
 
 
+def test_what_nobody_can_read_is_answered_once_however_many_come(door: FrontDoor, simulator: Simulator) -> None:
+    polite = db.scalar("select unsupported_message from chatbot")
+
+    def send(number: int, **message: Any) -> list[str]:
+        """What the customer hears of it."""
+        before = len(simulator.record("graph"))
+        door.meta(webhook(change(door.number, messages=[written(f"wamid.{number}", **message)])))
+        door.world.drain()
+        return [sent["text"] for sent in simulator.record("graph")[before:]]
+
+    unsupported = {"type": "unsupported", "errors": [{"code": 131051}]}
+    assert send(1, **unsupported) == [polite]
+    assert send(2, **unsupported) == send(3, type="sticker", sticker={}) == []
+    [answer] = send(4, type="text", text={"body": "When do you ship?"})
+    assert answer != polite
+    assert send(5, **unsupported) == [polite], "something else was said in between"
+    db.rows("update message set created_at = created_at - interval '3 minutes'")
+    assert send(6, **unsupported) == [polite], "they may have forgotten"
+    db.rows("update message set status = 'FAILED', error = 'x' where role = 'assistant'")
+    assert send(7, **unsupported) == [polite], "they have not heard it"
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
