@@ -1,5 +1,6 @@
 """The words of an answer that are for the customer. What stands before, between and behind them is taken out: thoughts, results
-of tools that the model makes up (tool_results.py), marks of turns and roles' names (roles.py), JSON, markup of our own prompt.
+of tools that the model makes up (tool_results.py), others' turns (template_turns.py), marks and roles' names (roles.py), JSON,
+markup of our own prompt.
 
 A model's thoughts are never for the customer, and never for a later prompt. Where a provider does not keep them apart
 (`reasoning_content`), they stand in the text between markers. One of the two may be missing: a chat template begins the answer
@@ -16,7 +17,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.ai import headed_thoughts, roles, tool_results
+from shared.ai import headed_thoughts, roles, template_turns, tool_results
 from shared.payloads import is_blank, strip_invalid
 
 #: Characters that a marker, a mark of its server or a call begins with.
@@ -85,7 +86,7 @@ _MARKER = re.compile(
 _OWN = re.compile(rf"<(?P<own>analysis|planning|reflection|reasoning){headed_thoughts.OWN_WORDS}", re.I)
 #: What frames the answer itself and is not part of it.
 _FRAME = re.compile(
-    rf"<\|start\|>\s*assistant|</?(?:{'|'.join(headed_thoughts.FRAMES)})>"
+    rf"<\|start\|>\s*(?:assistant|functions\.[^<]{{0,80}})|</?(?:{'|'.join(headed_thoughts.FRAMES)})>"
     r"|<\|(?:start|end|return|message|call|START_RESPONSE|END_RESPONSE|begin_of_solution|end_of_solution|im_end)\|>",
     re.I,
 )
@@ -127,7 +128,7 @@ def cleaned(text: str, own_name: str = "") -> str:
     text = strip_invalid(text.replace("\x00", ""))
     if _unwrapped(text) is not text:  # JSON may have escaped its marks; it is read whole (words_of)
         return text
-    text = without_thoughts(roles.before_marked_turn(roles.without_beginning(text, own_name)))
+    text = without_thoughts(template_turns.own(roles.without_beginning(text, own_name))[0])
     text = tool_results.without(text) if tool_results.MARK.search(text) else text
     text = roles.before_next_turn(roles.without_beginning(text, own_name), own_name)
     text = roles.without_end(text).strip()

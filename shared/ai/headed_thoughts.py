@@ -35,7 +35,7 @@ _TAGS = (
     *("contemplator", "brainstorm", "brainstorming", "strategy"),
 )
 #: What frames a whole answer.
-FRAMES = ("answer", "response", "reply", "output", "final", "final_answer", "final_response", "assistant_response")
+FRAMES = ("answer", "response", "reply", "output", "final", "final_answer", "final_response", "assistant_response", "assistant")
 
 _EMOJI = "[💭🧠🤔]\ufe0f?"
 

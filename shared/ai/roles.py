@@ -9,6 +9,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from shared.ai.template_turns import ANY_END, ENDS, USERS
+
 #: What a model calls itself before its turn.
 _ASSISTANTS = (
     *(
@@ -20,10 +22,6 @@ _ASSISTANTS = (
 )
 #: The same, where it may also be the answer's own word ("Response: 2 hours"): the chatbot's name is one as well.
 _DOUBTFUL = ("response", "reply", "bot")
-_USERS = (
-    *("user", "human", "customer", "kunde", "kundin", "nutzer", "usuario", "cliente", "utilisateur", "utente", "gebruiker"),
-    *("пользователь", "用户", "ユーザー", "사용자"),
-)
 _ANSWERS = ("Final Answer", "Final answer", "Answer", "Antwort", "Respuesta", "Réponse", "Risposta", "Resposta")
 #: How an answer is headed by models that were taught to think aloud.
 ANSWER_HEADS = tuple(f"{mark}{word}:" for mark in ("", "**") for word in _ANSWERS)
@@ -34,52 +32,21 @@ ANSWER_HEAD = rf"(?:{'|'.join(map(re.escape, ANSWER_HEADS))})(?:\*\*)?\s*{_WORDS
 _BOLD = r"(?:\*\*|__)?"
 _COLON = r"[^\S\n]?[:：]"
 
-#: What ends a turn for the model, where a server does not know it and leaves it in the text.
-ENDS = (
-    *(
-        f"<|{name}|>"
-        for name in ("im_end", "eot_id", "eom_id", "eot", "end", "return", "endoftext", "end_of_text", "end_of_turn")
-    ),
-    *(
-        "<|endofturn|>",
-        "<|eos|>",
-        "<|end_of_turn_token|>",
-        "<|observation|>",
-        "[|endofturn|]",
-        "<end_of_turn>",
-        "<turn|>",
-        "<eos>",
-    ),
-    *("<end_of_utterance>", "</s>", "[/inst]", "<｜end▁of▁sentence｜>"),
-)
-#: How a template begins a turn: the model's, and marks that the customer's begins with.
+#: How a template begins the model's turn.
 _OWN_BEGINNINGS = (
     *("<s>", "[/inst]", "<|im_start|>assistant\n", "<|start_header_id|>assistant<|end_header_id|>", "<|assistant|>"),
     *("<start_of_turn>model\n", "<｜assistant｜>", "assistant\n"),
 )
-MARKS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "<|user|>", "<｜user｜>", "[inst]")
 _NOTES = ("[0 hours later", "[0 days later", "[0 weeks later", "[a colleague", "[replies to: ", "[the customer reacted with ")
 _LONGEST_BEGINNING = 400
 _NOTE = r"\[(?:\d+ (?:hours|days|weeks) later|a colleague|replies to: |the customer reacted with )[^\]\n]{0,300}"
 
-_ENDS = rf"(?:{'|'.join(map(re.escape, ENDS))})"
-_USER = rf"(?:{'|'.join(_USERS)})"
-_LAST_END = re.compile(rf"{_ENDS}\Z", re.I)
+_USER = rf"(?:{'|'.join(USERS)})"
+_LAST_END = re.compile(rf"{ANY_END}\Z", re.I)
 _LONGEST_END = max(map(len, ENDS))
 #: A role's name alone on the last line, which is no form to fill in: the line before has no colon either.
 _LONE_NAME = re.compile(
     rf"(?<=[^\s:：])\s*\n{_BOLD}(?P<name>{_USER}|{'|'.join(map(re.escape, _ASSISTANTS))}){_BOLD}{_COLON}{_BOLD}\s*\Z", re.I
-)
-_MARKED_TURN = re.compile(
-    r"<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<start_of_turn>\s*user|<\|user\|>|<｜User｜>|</s>\s*(?:<s>\s*)?\[INST\]"
-    rf"|{_ENDS}\s{{0,9}}(?:<\|(?:im_start|start_header_id)\|>\s*)?{_USER}\s*[:：\n]",
-    re.I,
-)
-#: A mark before a role's name, of which the first letters have come.
-_BEGUN_MARK = re.compile(
-    rf"(?:(?:{_ENDS}\s{{0,9}}){{1,9}}(?=[^\W\d_])|(?:{_ENDS}\s{{0,9}}){{0,9}}<\|(?:im_start|start_header_id)\|>\s*|<start_of_turn>\s*)"
-    r"(?P<name>[^\W\d_]*)\s*\Z",
-    re.I,
 )
 #: A line of the customer's and how the next line begins, of which nobody can tell yet whether it is the model's.
 _BEGUN_TURN = re.compile(rf"\n(?:\*\*)?{_USER}(?:\*\*)?{_COLON}[^\n]*(?:\n+(?P<next>[^\n]*))?\Z", re.I)
@@ -132,15 +99,8 @@ def without_beginning(text: str, own_name: str = "") -> str:
     return text
 
 
-def before_marked_turn(text: str) -> str:
-    """The text before a turn of the customer's that begins as a template has it."""
-    following = _MARKED_TURN.search(text)
-    return text[: following.start()] if following and text[: following.start()].strip() else text
-
-
 def before_next_turn(text: str, own_name: str = "") -> str:
-    """The text before the customer's next turn; the end of its line stays."""
-    text = before_marked_turn(text)
+    """The text before the customer's next turn, by names; the end of its line stays."""
     following = _patterns(own_name).next_turn.search(text)
     if following is None or not text[: following.start()].strip():
         return text
@@ -187,8 +147,6 @@ def may_begin(text: str, own_name: str = "") -> bool:
 
 def next_may_begin(text: str, own_name: str = "") -> int | None:
     """Where the end of a text begins that may yet become the next turn; None if there is no such end."""
-    if (mark := _BEGUN_MARK.search(text)) and any(name.startswith(mark["name"].casefold()) for name in _USERS):
-        return mark.start()
     turn = _BEGUN_TURN.search(text)
     if turn and (turn["next"] is None or _begins_name(turn["next"].casefold(), _patterns(own_name).names)):
         return turn.start() + 1
@@ -200,11 +158,11 @@ def has_begun_turn(text: str, new: int) -> bool:
     """Whether a turn by names may begin in the last `new` characters of a text, or with its last line: quick, for each piece."""
     tail = text[-new - _LONGEST_NAME :]
     line = tail.rfind("\n") + 1
-    return line > 0 and (_is_begun_name(tail[line:]) or _NAMED_LINE.search(tail) is not None)
+    return line > 0 and (tail[line : line + 1] == "#" or _is_begun_name(tail[line:]) or _NAMED_LINE.search(tail) is not None)
 
 
 def _is_begun_name(line: str) -> bool:
-    return bool(line) and _begins_name(line.casefold(), (*_USERS, *_ASSISTANTS))
+    return bool(line) and _begins_name(line.casefold(), (*USERS, *_ASSISTANTS))
 
 
 def _begins_name(text: str, names: tuple[str, ...]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from shared.ai import calls, headed_thoughts, named_calls, roles, tool_results
+from shared.ai import calls, headed_thoughts, named_calls, roles, template_turns, tool_results
 from shared.ai.answer_text import MARKUP, PIPED, PREFIXES, TAGS, TRIGGERS, markers_of, visible_part
 from shared.ai.tools import TOOLS
 
@@ -44,7 +44,7 @@ _OTHERS = (
 )
 _OF_CALLS = (
     "[tool_calls]",
-    *(f"[{mark}tool_{word}]" for word in ("results", "content") for mark in ("", "/")),
+    *(f"[{mark}{word}]" for word in ("tool_results", "tool_content", *tool_results.BRACKETED) for mark in ("", "/")),
     *tool_results.BARRED,
     "<｜tool▁calls▁begin｜>",
     "<｜tool▁call▁begin｜>",
@@ -58,7 +58,13 @@ _OF_THOUGHTS = (
     for word in PIPED
     for behind in ("", "_start", "_begin", "_end")
 )
-_LITERALS = (*_OTHERS, *_OF_CALLS, *roles.ENDS, *roles.MARKS, *(f"<|{name}|>" for name in (*_PIPED.split(), *_OF_THOUGHTS)))
+_LITERALS = (
+    *_OTHERS,
+    *_OF_CALLS,
+    *template_turns.ENDS,
+    *template_turns.MARKS,
+    *(f"<|{name}|>" for name in (*_PIPED.split(), *_OF_THOUGHTS)),
+)
 #: Characters of what is held back as a whole.
 _LONGEST_PART = 3_600
 #: What an item of knowledge begins with (prompt.py), up to the end of its title; a fold, up to the end of its summary; a server's
@@ -152,7 +158,7 @@ class VisibleText:
         self._is_held = is_undecided or len(settled) < len(self._text)
         visible = roles.without_beginning(visible.lstrip(), self._own_name).lstrip()
         call = _NO_WORDS.search(visible)
-        visible = visible[: call.start()] if call else visible
+        visible = roles.without_end(visible[: call.start()]) if call else visible
         may_begin_turn = roles.may_begin(visible, self._own_name)
         visible, is_over = self._own_turn(visible, is_ended=is_thinking or call is not None)
         is_no_text = visible.startswith(_MAY_BE_CALL) or self.is_unproven
@@ -168,8 +174,11 @@ class VisibleText:
 
     def _own_turn(self, text: str, *, is_ended: bool) -> tuple[str, bool]:
         """The text without what ends the model's turn, or may end it, and without markup; and whether the turn has ended."""
+        if not is_ended and (begins := template_turns.may_begin(text)) is not None:
+            text, self._is_held = text[:begins], True
+        text, is_own = template_turns.own(text)
         own = roles.before_next_turn(text, self._own_name)
-        is_over = own != text
+        is_over = not is_own or own != text
         if is_over or not is_ended:
             own = roles.without_end(own)
         if not is_over and not is_ended:  # what follows says whether it is the end

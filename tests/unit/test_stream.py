@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.ai import answer_text, calls, completion, headed_thoughts, named_calls, refusals, roles, visible_text
+from shared.ai import answer_text, calls, completion, headed_thoughts, named_calls, refusals, roles, template_turns, visible_text
 from shared.ai.calls import MARK as CALL
 from shared.ai.stream import AnswerStream
 from shared.ai.tools import TOOLS
@@ -353,7 +353,7 @@ def test_any_text_is_put_together_and_shown(text: str, size: int) -> None:
         assert "".join(seen) == text.lstrip()
 
 
-@pytest.mark.parametrize("end", roles.ENDS)
+@pytest.mark.parametrize("end", template_turns.ENDS)
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_the_models_own_end_mark_never_shows(end: str, size: int) -> None:
     said = f"It is [here] for 5 <6. {end} {end}\n"
@@ -362,7 +362,7 @@ def test_the_models_own_end_mark_never_shows(end: str, size: int) -> None:
     assert ("".join(seen).rstrip(), seen.count(""), stream.lesson) == ("It is [here] for 5 <6.", 1, {})
 
 
-@pytest.mark.parametrize("end", [one for one in roles.ENDS if not answer_text._FRAME.match(one)])
+@pytest.mark.parametrize("end", [one for one in template_turns.ENDS if not answer_text._FRAME.match(one)])
 def test_a_mark_that_something_follows_is_text(end: str) -> None:
     said = f"The mark {end} ends a turn."
     stream, seen = read(wire(*map(chunk, said), chunk(finish="stop")))
