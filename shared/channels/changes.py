@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from shared import db
@@ -107,10 +108,14 @@ def prune() -> dict[str, int]:
 
 
 def react(channel: Channel, account: InboundAccount, reaction: InboundReaction) -> str:
-    """Keeps it with the message; unknown if that is not ours, or only a part of a long reply."""
+    """Keeps it with the message, saved or not yet; unknown if that is not ours, or only a part of a long reply."""
     where = {"chatbot_id": account.chatbot_id, "channel": channel.name, "external_id": reaction.message_id[:MAX_ID]}
-    rows = db.retry_on_outage(lambda: queries["react"].rows(**where, emoji=reaction.emoji[:MAX_EMOJI]), db.WEB_RETRY_SECONDS)
-    return "changed" if rows else UNKNOWN
+    where["emoji"] = reaction.emoji[:MAX_EMOJI]
+    # A message that is saved between the first two is found by the third.
+    for query in (queries["react"], queries["react_to_accepted"], queries["react"]):
+        if db.retry_on_outage(partial(query.rows, **where), db.WEB_RETRY_SECONDS):
+            return "changed"
+    return UNKNOWN
 
 
 def _change(channel: Channel, account: InboundAccount, external_id: str, names: Sequence[str], **change: Any) -> str:

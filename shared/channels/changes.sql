@@ -54,3 +54,10 @@ update message set updated_at = clock_timestamp(),
     data = case when :emoji::text = '' then data - 'reaction' else data || jsonb_build_object('reaction', :emoji::text) end
 from reacted where message.id = reacted.id
 returning message.id
+
+-- name: react_to_accepted(chatbot_id, channel, external_id, emoji)
+-- The same for a customer's message that is accepted and not saved yet.
+update job set payload = jsonb_set(payload, '{data}', case when :emoji::text = '' then coalesce(payload -> 'data', '{}') - 'reaction'
+    else coalesce(payload -> 'data', '{}') || jsonb_build_object('reaction', :emoji::text) end)
+where dedup_key = md5(jsonb_build_array(:chatbot_id::bigint, :channel::text, :external_id::text)::text) and closed_at is null
+returning id

@@ -365,6 +365,15 @@ def test_a_reaction_is_kept_with_its_message_and_told_to_the_model(world: World)
     assert len(sends(world)) == 1
 
 
+def test_a_reaction_to_a_message_that_is_still_to_be_saved_is_kept_with_it(world: World) -> None:
+    place = {"location": {"name": "Shop"}}
+    put(world, said("When do you ship?", external_id="wamid.1", data=place), InboundReaction(message_id="wamid.1", emoji="👍"))
+    put(world, said("Hello", external_id="wamid.2"), InboundReaction(message_id="wamid.2", emoji="❤"))
+    put(world, InboundReaction(message_id="wamid.2", emoji=""))
+    settle(world)
+    assert [message["data"] for message in world.messages(role="user")] == [{**place, "reaction": "👍"}, {}]
+
+
 def test_the_model_reads_what_a_message_replies_to(world: World) -> None:
     put(world, said("We have a red and a blue chair?", external_id="wamid.1"))
     settle(world)
