@@ -12,7 +12,6 @@ from typing import Any
 
 from shared.channels import phone_numbers
 from shared.db import sql
-from shared.inbox import thread
 from shared.payloads import MAX_ROW_ID
 
 queries = sql.load(__file__)
@@ -70,10 +69,9 @@ def page(wanted: Filter, after: str = "", rows: int = PAGE, seconds: float = SEA
     return Page(_details(found[:rows]), _place(found[rows - 1]) if len(found) > rows else None)
 
 
-def row(customer_id: int, conversation_id: int) -> dict[str, Any] | None:
-    """A customer's conversation as a list shows it, whether or not one does."""
-    found = thread.conversation(customer_id, conversation_id)
-    return next(iter(_details([found])), None) if found else None
+def row(conversation: dict[str, Any]) -> dict[str, Any] | None:
+    """A conversation as a list shows it, whether or not one does; None if it is gone at this moment."""
+    return next(iter(_details([conversation])), None)
 
 
 def counts(customer_id: int, user_id: int) -> dict[str, int]:

@@ -648,3 +648,22 @@ def test_an_operators_open_page_hears_of_failures_channels_replays_and_pauses(ap
         hear({"failures"})
         pauses.pause(pauses.subject(queue="knowledge-import"), "ops@example.com")
         hear({"failures"})
+
+
+def test_a_conversation_beyond_the_first_page_of_its_list_is_read_once(
+    app: Flask, world: World, agent: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(lists.PAGE + 1):
+        world.say(user=f"w_{number:022}", channel="widget")
+    world.drain()
+    oldest = db.scalar(Conversation.select(fn.min(Conversation.id)))
+    read, conversation_of = [], thread.conversation
+
+    def counted(customer_id: int, conversation_id: int) -> dict[str, Any] | None:
+        read.append(conversation_id)
+        return conversation_of(customer_id, conversation_id)
+
+    monkeypatch.setattr(thread, "conversation", counted)
+    page = Visitor(app, agent).get(f"/desk/c/{world.customer}/conversations/{oldest}?view=all")
+    assert "not among those below" in page.text
+    assert read == [oldest]

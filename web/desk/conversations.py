@@ -166,7 +166,8 @@ def show(found: dict[str, Any], problem: str = "", status: int = 200, draft: str
         "accepted": uploads.ACCEPTED,
         "max_file": uploads.MAX_FILE,
     }
-    return make_response(render_template("desk/conversation.html", **{**listing(found["id"]), **_shown(found), **more}), status)
+    shown = {**listing(found["id"], found), **_shown(found), **more}
+    return make_response(render_template("desk/conversation.html", **shown), status)
 
 
 def _shown(found: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _l
 
 from shared import db
 from shared.channels.registry import CHANNELS
-from shared.inbox import lists, work
+from shared.inbox import lists, thread, work
 from shared.models.limits import TooMany
 from shared.payloads import id_in
 from shared.people import users
@@ -179,12 +179,18 @@ def kept_list(wanted: lists.Filter | None = None) -> str:
     return urlencode({name: value for name, value in kept.items() if value})
 
 
-def listing(open_id: int | None = None) -> dict[str, Any]:
-    """What the list's template shows, by the address: view, chatbot, channel, search, and where the page begins."""
+def listing(open_id: int | None = None, opened: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What the list's template shows, by the address: view, chatbot, channel, search, and where the page begins.
+
+    `open_id` is the conversation beside it; `opened` is the same, if the page has read it.
+    """
     wanted = _wanted()
     rows = min(max(request.args.get("rows", 0, type=int), lists.PAGE), MOST_ROWS)
     page = lists.page(wanted, request.args.get("after", ""), rows=rows)
-    is_listed = open_id in {row["id"] for row in page.rows}
+    if open_id is None or open_id in {row["id"] for row in page.rows}:
+        opened = None
+    else:
+        opened = opened or thread.conversation(g.customer.id, open_id)
     return {
         "wanted": wanted,
         "page_of_list": page,
@@ -196,6 +202,6 @@ def listing(open_id: int | None = None) -> dict[str, Any]:
         "chatbots": chatbots.names(g.customer.id),
         "kept": kept_list(wanted),
         "open_id": open_id,
-        "open_row": None if is_listed or open_id is None else lists.row(g.customer.id, open_id),
+        "open_row": lists.row(opened) if opened else None,
         "wide": True,
     }
