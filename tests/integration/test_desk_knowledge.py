@@ -22,6 +22,9 @@ def app(world: World) -> Flask:
 
 def test_what_an_owner_writes_is_found_and_not_written_over(app: Flask, world: World) -> None:
     browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge"
+    unknown = browser.post(page, name="Terms", language="x" * 99)
+    assert unknown.status_code == 422
+    assert "The language must" in unknown.text
     base = browser.post(page, name="Terms", language="english").location
     assert "Nothing in here yet" in browser.get(base).text
     form = {"title": "Do you ship to Austria?", "content": "Yes <b>within</b> three days.", "is_active": "1"}
