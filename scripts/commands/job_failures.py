@@ -88,6 +88,7 @@ def replay(arguments: argparse.Namespace) -> int:
     if where == Filter():
         print("jobs: name a job's id, or say which failures are meant: --queue, --error, --customer, --since …", file=sys.stderr)
         return 2
+    bulk_actions.check_pace(arguments.pace)
     plan = replays.preview(where, arguments.include_unknown)
     _print_plan(plan)
     if arguments.dry_run or not plan.ready:

@@ -21,6 +21,7 @@ from typing import Any
 from shared import db
 from shared.broker.enqueue import Ticket, enqueue
 from shared.db import sql
+from shared.errors import Refused
 from shared.jobs.independent import run_each
 from shared.models import BulkAction
 
@@ -41,6 +42,13 @@ STEP = 200
 SINGLY = frozenset({"replay"})
 
 
+def check_pace(pace: float) -> None:
+    """Raises Refused for rows a second that no runner keeps."""
+    if not SLOWEST <= pace <= FASTEST:
+        most, least = f"{FASTEST:g}", f"{SLOWEST:g}"
+        raise Refused("A pace is from %(least)s to %(most)s a second, not %(given)s.", least=least, most=most, given=f"{pace:g}")
+
+
 def begin(
     kind: str,
     criteria: Mapping[str, Any],
@@ -51,13 +59,14 @@ def begin(
     name: str | None = None,
     customer_id: int | None = None,
 ) -> int:
-    """Begins an action over the rows that match `criteria` and are not newer than now; returns its id."""
+    """Begins an action over the rows that match `criteria` and are not newer than now; returns its id. Raises Refused."""
+    check_pace(pace)
     action = BulkAction.insert(
         kind=kind,
         filter=dict(criteria),
         total=total,
         created_by=by,
-        pace=min(max(pace, SLOWEST), FASTEST),
+        pace=pace,
         name=name or None,
         customer=customer_id,
     )

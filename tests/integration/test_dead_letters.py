@@ -244,6 +244,8 @@ def test_commands_preview_replay_and_pause(world: World, simulator: Simulator, c
     for more in (("--dry-run",), ("--queue", "x"), where):
         assert run(jobs, "retry", str(job["id"]), *more) == 2, more
     assert dead_letters.count(Filter()) == len(world.jobs(queue=CLOUD_QUEUE, state="failed")) == 2, "nothing ran again"
+    assert run(jobs, "retry", *where, "--pace", "201") == 1
+    assert "from 1 to 200 a second, not 201" in capsys.readouterr().err
     assert run(jobs, "retry", *where, "--pace", "100") == 0
     assert "replay 1 has begun" in capsys.readouterr().out
     assert run_to_end(1) == {"replayed": 2}
@@ -295,6 +297,9 @@ def test_an_operators_tools_replay_and_pause_by_http(world: World, simulator: Si
     beyond = {"since": "9999-12-31T23:59:59-23:59"}  # in UTC there is no such year
     wrong_options = (
         {**where, "pace": "fast"},
+        {**where, "pace": 0.5},
+        {**where, "pace": 201},
+        {**where, "pace": 201, "dry_run": True},
         {**where, "dry_run": "false"},
         {**where, "include_unknown": 1},
         {**where, "name": [1]},

@@ -146,3 +146,11 @@ def test_a_channel_has_one_name_on_all_pages(world: World) -> None:
         assert f'<option value="{name}">{title}</option>' in failures
         assert f'<option value="{name}">{title}</option>' in pauses
         assert title in words_of(operator.get(f"/desk/c/{world.customer}/channels/connect/{name}").text)
+
+
+def test_a_replay_is_not_begun_at_another_pace_than_was_asked_for(world: World) -> None:
+    german = Visitor(create_app(), in_german(person("operator", None)))
+    refused = german.post("/desk/operate/replays", which="all", pace="500")
+    assert refused.status_code == 400
+    assert "zwischen 1 und 200 pro Sekunde, nicht bei 500" in words_of(refused.text)
+    assert db.scalar("select count(*) from bulk_action") == 0

@@ -34,6 +34,7 @@ _METHODS = [
     ("web/desk/**.py", "python"),
     ("shared/people/**.py", "python"),
     ("shared/webhooks/events.py", "python"),
+    ("shared/operations/bulk_actions.py", "python"),
     # What the desk and the API do alike.
     *((f"web/{name}.py", "python") for name in ("connecting", "connection_words", "invitations", "trying_out")),
     # What a browser may be told outside the desk: the start page, and errors.

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
 
 from shared.config import settings
-from shared.errors import InvalidPayload
+from shared.errors import InvalidPayload, Refused
 from shared.operations import bulk_actions, criteria, dead_letters, pauses, replays
 from shared.operations.dead_letters import Filter
 from shared.payloads import MAX_ROW_ID, id_in
@@ -85,6 +85,10 @@ def _check_options(options: dict[str, Any]) -> None:
             raise BadRequest(f"{name} must be true or false, got {options[name]!r:.40}.")
     if not isinstance(options["pace"], int | float) or isinstance(options["pace"], bool):
         raise BadRequest(f"pace must be a number of failures a second, got {options['pace']!r:.40}.")
+    try:
+        bulk_actions.check_pace(options["pace"])
+    except Refused as refusal:
+        raise BadRequest(str(refusal)) from None
     _check_text("name", options["name"])
 
 

@@ -6,18 +6,20 @@ from typing import Any
 
 from flask import Response, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext as _
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import BadRequest, NotFound
 
 from shared import db
+from shared.errors import Refused
 from shared.operations import bulk_actions, criteria
 from shared.operations import replays as operations
 from shared.operations.dead_letters import Filter
 from web.audited import audited
-from web.desk import audit_words, desk
+from web.desk import audit_words, desk, forms
 from web.desk.access import allowed
 from web.desk.operate import words
 from web.desk.operate.failures import meant
 from web.desk.redirects import see_other
+from web.desk.refusals import refusal_text
 
 #: Replays on the page.
 _ROWS = 50
@@ -57,14 +59,18 @@ def new_replay() -> Response:
 def begin_replay() -> Response:
     """Begins what was previewed: not what failed since."""
     where = meant(request.form)
-    pace = request.form.get("pace", "")
+    pace = forms.row_id(request.form, "pace") or bulk_actions.PACE
     name = request.form.get("name", "").strip()[:200] or None
+    try:
+        bulk_actions.check_pace(pace)
+    except Refused as refusal:
+        raise BadRequest(refusal_text(refusal)) from None
     with db.transaction():
         action = operations.begin(
             where,
             g.user.email,
             include_unknown="unknown" in request.form,
-            pace=float(pace) if pace in map(str, PACES) else bulk_actions.PACE,
+            pace=pace,
             name=name,
         )
         audited("replay.begun", "replay", action, **criteria.facts(where))
