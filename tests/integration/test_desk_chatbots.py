@@ -11,6 +11,7 @@ from flask.sessions import SecureCookieSessionInterface
 from scripts.local.simulator.client import Simulator
 from shared import db
 from shared.models import AuditEntry, Chatbot, ChatbotProvider, Conversation
+from shared.people import users
 from tests.builders import World
 from tests.integration.desk_pages import Visitor, person, version
 from web.app import create_app
@@ -127,8 +128,35 @@ def test_each_answer_of_a_test_says_what_it_is_made_of(app: Flask, world: World,
 def test_a_browser_remembers_as_many_test_chats_as_its_cookie_holds(app: Flask) -> None:
     with app.test_request_context("/desk/"):
         for chatbot in range(1, 301):
-            test_chat.begin(chatbot)
+            test_chat.begin(chatbot, user_id=2**31 - 1)
         serializer = SecureCookieSessionInterface().get_signing_serializer(app)
         assert serializer is not None
         assert len(serializer.dumps(dict(session))) < 2_000
         assert (bool(test_chat.token(300)), test_chat.token(1)) == (True, "")
+
+
+@pytest.mark.parametrize("role", ["owner", "operator"])
+def test_a_test_chat_ends_with_the_access_of_who_began_it(app: Flask, world: World, role: str) -> None:
+    person("owner", world.customer, "Otto")
+    person("operator", None, "Olga")
+    tester = person(role, None if role == "operator" else world.customer)
+    desk, one = Visitor(app, tester), f"/desk/c/{world.customer}/chatbots/{world.chatbot}"
+    desk.post(f"{one}/test", section="answers")
+    [token] = re.findall(r'data-token="([^"]+)"', desk.get(f"{one}/answers").text)
+    key = db.scalar(Chatbot.select(Chatbot.public_key).where(Chatbot.id == world.chatbot))
+    headers, api = {"Authorization": f"Bearer {token}"}, f"/api/v1/chatbots/{key}"
+    widget = app.test_client()
+
+    def answers() -> set[int]:
+        asked = widget.post(f"{api}/messages", json={"content": "Hello"}, headers=headers)
+        renewed, read = widget.post(f"{api}/sessions", headers=headers), widget.get(f"{api}/messages", headers=headers)
+        return {asked.status_code, renewed.status_code, read.status_code}
+
+    assert answers() == {202, 200}
+    users.disable(tester.id)
+    assert answers() == {403}
+    users.enable(tester.id)
+    assert answers() == {202, 200}
+    if role == "owner":
+        users.set_role(tester.id, "agent")
+        assert answers() == {403}, "agents have no test chats"

@@ -173,7 +173,7 @@ def delete_chatbot(chatbot_id: int) -> Response:
 @allowed("owner")
 def begin_test(chatbot_id: int) -> Response:
     """A new test chat: a visitor of the widget's, whom this browser remembers."""
-    test_chat.begin(_bot(chatbot_id)["id"])
+    test_chat.begin(_bot(chatbot_id)["id"], g.user.id)
     section = request.form.get("section", "")
     return _to(chatbot_id, section if section in SECTIONS else "answers", anchor="test")  # on a phone it is far below
 

@@ -19,11 +19,12 @@ from shared.payloads import id_in
 from shared.people import users
 from shared.teaching import chatbots
 from web.audited import audited
-from web.desk import desk, forms, silences, test_chat
+from web.desk import desk, forms, silences
 from web.desk.access import MASK, allowed, masked, may_read_texts
 from web.desk.message_words import CHANNEL_NAMES
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
+from web.widget import testers
 
 #: The lists, as tabs.
 VIEWS = {
@@ -69,8 +70,8 @@ def customer_name(row: dict[str, Any]) -> str:
     name = _TURNS.sub("", row["contact_name"] or "").strip()
     if name or row["channel"] != "widget":
         return masked(name or as_number(address, row["channel"]))
-    if address.startswith(test_chat.PREFIX):
-        return str(_("Test chat %(id)s", id=address.removeprefix(test_chat.PREFIX)[: lists.SHORT_ID]))
+    if address.startswith(testers.PREFIX):
+        return str(_("Test chat %(id)s", id=address.removeprefix(testers.PREFIX)[: lists.SHORT_ID]))
     return str(_("Visitor %(id)s", id=address.removeprefix("w_")[: lists.SHORT_ID]))
 
 

@@ -1,12 +1,11 @@
 """The test chat of a chatbot: an ordinary conversation of the widget, and why each of its answers is as it is.
 
-Its visitor's id begins with `w_test-`, which marks the conversation (`is_test` in schema.sql): the inbox, e-mails about handoffs
-and open questions leave it out. Its messages go the way of a customer's, webhooks included: what works here works there.
+Its visitor's id (web/widget/testers.py) marks the conversation: the inbox, e-mails about handoffs and open questions leave it
+out. Its messages go the way of a customer's, webhooks included: what works here works there.
 """
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from flask import session
@@ -14,21 +13,19 @@ from peewee import JOIN
 
 from shared import db
 from shared.models import Conversation, KnowledgeBase, KnowledgeItem, Message
+from web.widget.testers import new_id, user_of
 from web.widget.visitor import Visitor, token_of
 
-#: What the id of a test's visitor begins with; the whole has the length of any other.
-PREFIX = "w_test-"
 #: Questions that are explained.
 _SHOWN = 5
 #: Where this browser's session keeps its visitors, by chatbot, and how many of late: browsers drop a cookie beyond 4 KB.
 _KEPT, _MOST = "tests", 20
 
 
-def begin(chatbot_id: int) -> None:
+def begin(chatbot_id: int, user_id: int) -> None:
     """Another visitor from now on: the chatbot has forgotten what was said."""
-    random = secrets.token_urlsafe(16)[: 24 - len(PREFIX)]
     others = [(bot, visitor) for bot, visitor in session.get(_KEPT, {}).items() if bot != str(chatbot_id)]
-    session[_KEPT] = dict([*others[1 - _MOST :], (str(chatbot_id), PREFIX + random)])
+    session[_KEPT] = dict([*others[1 - _MOST :], (str(chatbot_id), new_id(user_id))])
 
 
 def token(chatbot_id: int) -> str:
@@ -82,5 +79,5 @@ def _titles(customer_id: int, ids: set[int]) -> dict[int, dict[str, Any]]:
 
 
 def _visitor(chatbot_id: int) -> str | None:
-    visitor: str | None = session.get(_KEPT, {}).get(str(chatbot_id))
-    return visitor
+    visitor: str = session.get(_KEPT, {}).get(str(chatbot_id), "")
+    return visitor if user_of(visitor) else None

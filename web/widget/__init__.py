@@ -2,5 +2,5 @@
 
 What belongs here: visitors' tokens, ids as visitors see them, which sites may embed a chatbot, a visitor's own conversation.
 What does not: what businesses' servers call (web/api), how often one may come (web/request_limits.py).
-Who may import it: web/app.py, web/request_limits.py and web/desk/test_chat.py (a visitor).
+Who may import it: web/app.py, web/request_limits.py and web/desk/test_chat.py (visitors who test).
 """

@@ -29,6 +29,7 @@ from web.widget.access import check_origin, find_bot
 from web.widget.conversation import MAX_PAGE, content_of, history, news
 from web.widget.ids import public_id, row_id
 from web.widget.sse import WidgetHub, WidgetStream
+from web.widget.testers import check_tester
 from web.widget.visitor import TOKEN, Visitor, new_token, token_of, visitor_of
 
 api = Blueprint("widget_api", __name__, url_prefix="/api/v1/chatbots/<bot>")
@@ -88,7 +89,9 @@ def _add_cors_headers(answer: Response) -> Response:
 
 
 def _visitor() -> Visitor:
-    return visitor_of(g.bot.id, request.headers.get("Authorization", ""))
+    visitor = visitor_of(g.bot.id, request.headers.get("Authorization", ""))
+    check_tester(visitor)
+    return visitor
 
 
 @api.post("/sessions")
