@@ -91,6 +91,13 @@ def test_each_operation_with_a_body_says_that_it_may_come_too_slowly(document: d
     assert [one["operationId"] for one in operations if "408" not in one["responses"]] == []
 
 
+def test_each_post_says_that_a_body_may_be_too_large(mine: Business, document: dict[str, Any]) -> None:
+    posts = [path["post"] for path in document["paths"].values() if "post" in path]
+    assert [one["operationId"] for one in posts if "413" not in one["responses"]] == []
+    answer = mine("POST", f"/webhook-events/{ids_of(mine)['event_id']}/resend", {"x": "x" * 100_000})
+    assert answer.status_code == 413
+
+
 def test_an_answer_with_any_time_zone_fits_the_document(mine: Business, document: dict[str, Any]) -> None:
     answer = mine("PATCH", f"/chatbots/{ids_of(mine)['chatbot_id']}", {"time_zone": "America/New_York"})
     stored = {**document, "$ref": "#/components/schemas/StoredChatbot"}

@@ -76,7 +76,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         if method == "post":
             if not any(parameter["in"] == "headers" for parameter in doc.setdefault("parameters", [])):
                 doc["parameters"].append(_KEY_PARAMETER)
-            for status in (409, 422):
+            for status in (408, 409, 413, 422):  # a body counts for its key also where none is asked for
                 doc.setdefault("responses", {}).setdefault(status, HTTPStatus(status).name)
         return doc
 

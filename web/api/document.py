@@ -29,7 +29,8 @@ _MEANINGS = {
     409: "Conflict: `detail` says what is in the way, and what to do.",
     413: "The body is too large.",
     415: "The body is not application/json.",
-    422: "A member of the body is wrong (`errors` names it), or the Idempotency-Key was used for another request.",
+    422: "A member of the body is wrong (`errors` names it), a provider does not take what was given (`detail` says why), or the"
+    " Idempotency-Key was used for another request.",
     429: "Too many requests with this key, or wrong keys from this address. Retry-After says when to try again.",
     503: "The database, a provider or a storage is unavailable: `detail` says which, Retry-After when to try again.",
 }
