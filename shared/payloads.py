@@ -199,6 +199,22 @@ _STORED: dict[Queue, type[Schema]] = {
 _readers = {queue: schema(unknown=EXCLUDE) for queue, schema in _STORED.items()}
 
 
+#: What is right, where marshmallow says only what is not: a text of a form, an API's or a queue's says both (`in_plain_words`).
+_PLAIN = {
+    "Missing data for required field": "must be given",
+    "Field may not be null": "must not be null",
+    "Unknown field": "is unknown here",
+    "Invalid type": "must be an object",
+    "Invalid input type": "must be an object",
+    "Not a valid mapping type": "must be an object",
+    "Not a valid list": "must be a list",
+    "Not a valid string": "must be a text",
+    "Not a valid boolean": "must be true or false",
+    "Not a valid integer": "must be a whole number",
+    "Not a valid number": "must be a number",
+    "Number too large": "must be a smaller number",
+    "Special numeric values (nan or infinity) are not permitted": "must be a number",
+}
 #: Names of fields whose values no error repeats.
 _SECRET = re.compile("key|secret|token|password")
 
@@ -219,6 +235,12 @@ def check(schema: type[Schema], what: str, data: Mapping[str, Any]) -> dict[str,
 def refusal(what: str, messages: Mapping[str, Any], data: Mapping[str, Any]) -> InvalidPayload:
     """What `check` raises for a schema's messages; for those who load one themselves."""
     return InvalidPayload(what, _explain(messages, data))
+
+
+def in_plain_words(text: str) -> str:
+    """A schema's text without a full stop; of marshmallow's own what they mean."""
+    text = text.rstrip(".")
+    return _PLAIN.get(text, text)
 
 
 def read(queue: Queue, payload: Any) -> dict[str, Any]:
@@ -249,9 +271,10 @@ def _first(texts: Any, value: Any, name: str) -> str:
         elif key != "_schema":  # that is the object as a whole
             value, name = _inside(value, key), str(key)
             where += (", " if where else "") + (f"number {key + 1}" if isinstance(key, int) else name)
-    text = str(next(iter(texts)) if isinstance(texts, list) else texts).rstrip(".")
+    text = in_plain_words(str(next(iter(texts)) if isinstance(texts, list) else texts))
     got = "a text" if isinstance(value, str) and _SECRET.search(name) else _shape(value)
-    return f"{where}{': ' if where else ''}{text} (got {got})"
+    is_told = text == "must not be null" or text.endswith(f"got {got}")
+    return f"{where}{': ' if where else ''}{text}{'' if is_told else f' (got {got})'}"
 
 
 def _inside(value: Any, key: Any) -> Any:
@@ -267,4 +290,6 @@ def _shape(value: Any) -> str:
         return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
     if isinstance(value, str):
         return f"a text of {len(value)} characters" if len(value) > 40 or " " in value else repr(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"  # as JSON has it
     return "nothing" if value is None else repr(value)[:40]

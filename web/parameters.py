@@ -14,7 +14,7 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validat
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
-from shared.payloads import MAX_ROW_ID, refusal
+from shared.payloads import MAX_ROW_ID, in_plain_words, refusal
 
 #: Characters of an Idempotency-Key: with a visitor's id before it, it has to fit into an external id's 255.
 MAX_KEY = 200
@@ -50,7 +50,8 @@ class WholeNumber(fields.Integer):
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         digits = value if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else ""
         if not digits or not self.minimum <= int(digits) <= self.maximum:
-            span = f"from {self.minimum} to {self.maximum}"
+            is_id = self.maximum == MAX_ROW_ID
+            span = f"of at least {self.minimum}" if is_id else f"from {self.minimum} to {self.maximum}"
             raise ValidationError(f"must be a whole number {span}, got {str(value)[:_QUOTED]!r}.")
         return int(digits)
 
@@ -91,7 +92,7 @@ class Parser(FlaskParser):
         """Raises what `web/problems.py` answers."""
         [(location, messages)] = dict(error.normalized_messages()).items()  # type: ignore[no-untyped-call]  # marshmallow's one untyped method
         if location != "json":
-            raise BadRequest(" ".join(f"{name} {texts[0]}" for name, texts in sorted(messages.items())))
+            raise BadRequest(" ".join(f"{name} {in_plain_words(texts[0])}." for name, texts in sorted(messages.items())))
         raise refusal(getattr(schema, "what", "body"), messages, req.get_json())
 
 

@@ -13,7 +13,15 @@ import sentry_sdk
 from flask import Flask, Response, has_request_context, make_response, render_template, request
 from flask_babel import get_locale
 from peewee import InterfaceError, OperationalError
-from werkzeug.exceptions import BadHost, HTTPException, InternalServerError, NotFound, RequestEntityTooLarge, ServiceUnavailable
+from werkzeug.exceptions import (
+    BadHost,
+    HTTPException,
+    InternalServerError,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+)
 
 from shared import db
 from shared.broker.connection import outage as redis_outage
@@ -83,6 +91,8 @@ def answer_to(error: HTTPException) -> Response:
         detail = "There is no such address in the API; GET /api/v1/openapi.json lists all that there are."
     elif isinstance(error, NotFound) and request.url_rule is None:
         detail = "There is no such page. Check the address for a typo."
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        detail = f"There is no {request.method} here. This address takes {', '.join(sorted(error.valid_methods))}."
     if isinstance(error, BadHost):
         detail = "The Host header is no name of a host. Send the name by which this server is known."
     if isinstance(error, RequestEntityTooLarge):

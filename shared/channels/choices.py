@@ -31,12 +31,16 @@ class Choice:
     description: str = ""
 
 
+def _at_most(maximum: int) -> validate.Length:
+    return validate.Length(max=maximum, error=f"must have at most {maximum} characters")
+
+
 class ChoiceSchema(Schema):
     """As a caller gives one."""
 
-    id = fields.String(validate=[not_blank, validate.Length(max=MAX_CHOICE_ID)])
-    title = fields.String(required=True, validate=[not_blank, validate.Length(max=MAX_TITLE)])
-    description = fields.String(validate=[not_blank, validate.Length(max=MAX_DESCRIPTION)])
+    id = fields.String(validate=[not_blank, _at_most(MAX_CHOICE_ID)])
+    title = fields.String(required=True, validate=[not_blank, _at_most(MAX_TITLE)])
+    description = fields.String(validate=[not_blank, _at_most(MAX_DESCRIPTION)])
 
 
 def stored(given: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -53,7 +53,14 @@ def choice(*choices: str, **options: Any) -> fields.String:
 def switch(**options: Any) -> fields.Boolean:
     """true or false, and nothing that only looks like it."""
     messages = {**_MESSAGES, "invalid": "must be true or false"}
-    return fields.Boolean(truthy={True}, falsy={False}, error_messages=messages, **options)
+    return _Switch(truthy={True}, falsy={False}, error_messages=messages, **options)
+
+
+class _Switch(fields.Boolean):
+    def _deserialize(self, value: Any, *more: Any, **options: Any) -> bool:
+        if not isinstance(value, bool):  # Python's 1 and 0.0 are equal to them
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *more, **options)
 
 
 class _Whole(fields.Integer):
@@ -77,7 +84,10 @@ class _Decimal(fields.Float):
 
 def whole(minimum: int, maximum: int, **options: Any) -> fields.Integer:
     """A whole number."""
-    span = f"must be a whole number from {minimum:,} to {maximum:,}"
+    return _whole(minimum, maximum, f"must be a whole number from {minimum:,} to {maximum:,}", **options)
+
+
+def _whole(minimum: int, maximum: int, span: str, **options: Any) -> fields.Integer:
     in_span = validate.Range(minimum, maximum, error=span)
     return _Whole(validate=in_span, error_messages={**_MESSAGES, "invalid": span}, **options)
 
@@ -92,7 +102,7 @@ def decimal(minimum: float, maximum: float, **options: Any) -> fields.Float:
 
 def row_id(**options: Any) -> fields.Integer:
     """The id of a row."""
-    return whole(1, MAX_ROW_ID, **options)
+    return _whole(1, MAX_ROW_ID, "must be an id, a whole number above 0", **options)
 
 
 class _Normalized(fields.String):

@@ -125,7 +125,7 @@ def test_items_by_pages_and_by_their_switch(owner: Business, door: FrontDoor) ->
             {"allowed_origins": "at most 50 sites"},
         ),
         ("/chatbots", {"name": "B", "knowledge_base_id": 999}, {"knowledge_base_id": "there is no such knowledge base"}),
-        ("/chatbots", {"name": "B", "provider_api_key": "sk"}, {"provider_api_key": "Unknown field"}),
+        ("/chatbots", {"name": "B", "provider_api_key": "sk"}, {"provider_api_key": "is unknown here"}),
         ("/knowledge-bases", {"name": "B", "language": "klingon"}, {"language": "must be one of"}),
         ("/knowledge-bases/BASE/items", {"title": "x" * 501}, {"title": "at most 500", "content": "must be given"}),
         ("/knowledge-bases/BASE/items", {"title": "T", "content": "C", "url": "ftp://x"}, {"url": "must begin with https://"}),
@@ -256,7 +256,7 @@ def test_a_business_says_when_its_people_are_there(owner: Business, door: FrontD
         ({"opening_hours": {"mon": [["22:00", "02:00"]]}}, "must follow each other"),
         ({"opening_hours": {"mon": [["09:00", "13:00"], ["12:00", "14:00"]]}}, "must follow each other"),
         ({"opening_hours": {"mon": [["24:00", "24:00"]]}}, "must follow each other"),
-        ({"opening_hours": {"mon": "always"}}, "Not a valid list"),
+        ({"opening_hours": {"mon": "always"}}, "must be a list"),
         ({"time_zone": "Mars/Olympus"}, "such as Europe/Berlin"),
         ({"time_zone": "localtime"}, "such as Europe/Berlin"),  # whatever the machine has
         ({"time_zone": "CET"}, "such as Europe/Berlin"),

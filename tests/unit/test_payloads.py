@@ -22,20 +22,20 @@ from tests.unit.texts import BLANK, SEEN
 GOOD = {"chatbot_id": 1, "channel": "widget", "external_user_id": "v-1", "content": "Hello"}
 
 BAD = [
-    ("chatbot_id", "1", "Not a valid integer"),
+    ("chatbot_id", "1", "must be a whole number (got '1')"),
     ("chatbot_id", 0, "positive row id"),
     ("chatbot_id", 2**63, "positive row id"),
-    ("chatbot_id", None, "may not be null"),
+    ("chatbot_id", None, "must not be null"),
     ("channel", "pigeon", "must be one of widget, whatsapp_cloud, whatsapp_qr, telegram (got 'pigeon')"),
-    ("channel", 7, "Not a valid string"),
+    ("channel", 7, "must be a text (got 7)"),
     ("external_user_id", "", "must not be empty"),
     ("external_user_id", "x" * 256, "at most 255"),
     ("external_id", "a\x00b", "NUL"),
     ("content", "   ", "must not be empty"),
     *(("content", blank, "must not be empty") for blank in BLANK),
     ("content", "x" * 16_001, "must have at most 16000 characters on widget, and has 16001"),
-    ("metadata", [], "Not a valid mapping"),
-    ("colour", "red", "Unknown field"),
+    ("metadata", [], "must be an object"),
+    ("colour", "red", "is unknown here (got 'red')"),
 ]
 
 
@@ -55,7 +55,7 @@ def test_what_is_joined_by_characters_that_nobody_sees_is_a_text(text: str) -> N
 
 @pytest.mark.parametrize("field", ["chatbot_id", "channel", "external_user_id", "content"])
 def test_a_missing_field_is_named(field: str) -> None:
-    with pytest.raises(InvalidPayload, match=f"{field}: Missing data"):
+    with pytest.raises(InvalidPayload, match=f"{field}: must be given"):
         check(IncomingMessage, "message", {name: value for name, value in GOOD.items() if name != field})
 
 
@@ -88,21 +88,21 @@ class _Chatbot(Schema):
             {"providers": [{**_ENTRY, "api_key": "sk-abc" * 5}]},
             "providers: number 1, api_key: must have at most 20 characters (got a text)",
         ),
-        ({"providers": [{**_ENTRY, "key": "sk-abc"}]}, "providers: number 1, key: Unknown field (got a text)"),
-        ({"providers": [[_ENTRY]]}, "providers: number 1: Invalid input type (got a list of 1)"),
-        ({"providers": _ENTRY}, "providers: Not a valid list (got an object)"),
+        ({"providers": [{**_ENTRY, "key": "sk-abc"}]}, "providers: number 1, key: is unknown here (got a text)"),
+        ({"providers": [[_ENTRY]]}, "providers: number 1: must be an object (got a list of 1)"),
+        ({"providers": _ENTRY}, "providers: must be a list (got an object)"),
         ({"providers": [_ENTRY] * 6}, "providers: must name 1 to 5 providers (got a list of 6)"),
         (
             {"opening_hours": {"monday": []}},
             "opening_hours: monday: days are mon, tue, wed, thu, fri, sat, sun (got 'monday')",
         ),
-        ({"opening_hours": {"mon": "9-17"}}, "opening_hours: mon: Not a valid list (got '9-17')"),
+        ({"opening_hours": {"mon": "9-17"}}, "opening_hours: mon: must be a list (got '9-17')"),
         ({"opening_hours": {"mon": []}}, "opening_hours: mon: must have 1 to 8 openings (got a list of 0)"),
         (
             {"opening_hours": {"mon": [["09:00", "9"]]}},
             "opening_hours: mon, number 1, number 2: must be a time, such as 09:00 (got '9')",
         ),
-        ({"provider_api_key": "sk-abc"}, "provider_api_key: Unknown field (got a text)"),
+        ({"provider_api_key": "sk-abc"}, "provider_api_key: is unknown here (got a text)"),
     ],
 )
 def test_an_error_inside_a_list_says_where_it_is_and_repeats_no_key(data: dict[str, Any], says: str) -> None:

@@ -169,7 +169,7 @@ def _leaves(messages: Any) -> Iterator[Any]:
             "Nummer 2, model: darf höchstens 20.000 Zeichen haben (angegeben: 30.000 Zeichen)",
         ),
         ("must be a number from 0 to 1e+06 (got '(got 7)')", "muss eine Zahl von 0 bis 1.000.000 sein (angegeben: '(got 7)')"),
-        ("Missing data for required field (got nothing)", "fehlt"),
+        ("must be given (got nothing)", "fehlt"),
         ("must be one of a, b (got a text)", "muss eins davon sein: a, b"),
         ("must be a time, such as 09:00 (got a text of 13 characters)", "muss eine Uhrzeit sein, etwa 09:00"),
         ("must name at most 50 sites (got a list of 200)", "darf höchstens 50 Websites nennen (angegeben: 200)"),

@@ -9,9 +9,13 @@ from marshmallow import fields, validate
 from shared.channels.choices import MAX_CHOICES, ChoiceSchema
 from shared.channels.outbound_file import MEGABYTE
 from shared.payloads import not_blank
+from shared.teaching.fields import switch
 from web import uploads
 from web.api.schemas import NewMessageSchema, page_of, stored_id, stored_time
 from web.parameters import BodySchema
+
+#: Of a template, what takes parameters.
+_PARTS = ("header", "body", "buttons")
 
 
 def _text(**options: Any) -> fields.String:
@@ -21,12 +25,14 @@ def _text(**options: Any) -> fields.String:
 class TemplateMessageSchema(BodySchema):
     """An approved template with its parameters."""
 
-    name = fields.String(required=True, validate=[not_blank, validate.Length(max=512)])
+    name = fields.String(required=True, validate=[not_blank, validate.Length(max=512, error="must have at most 512 characters")])
     language = fields.String(
-        required=True, validate=[not_blank, validate.Length(max=15)], metadata={"description": "As approved: pt_BR."}
+        required=True,
+        validate=[not_blank, validate.Length(max=15, error="must have at most 15 characters")],
+        metadata={"description": "As approved: pt_BR."},
     )
     parameters = fields.Dict(
-        keys=fields.String(validate=validate.OneOf(("header", "body", "buttons"))),
+        keys=fields.String(validate=validate.OneOf(_PARTS, error="parts are " + ", ".join(_PARTS))),
         load_default=dict,
         metadata={
             "description": "`body`: a list of texts for {{1}}, {{2}} …, or an object where they have names; `header`: the same, "
@@ -42,13 +48,11 @@ class OwnMessageSchema(BodySchema):
     content = fields.String(validate=not_blank, metadata=NewMessageSchema().fields["content"].metadata)
     choices = fields.List(
         fields.Nested(ChoiceSchema),
-        validate=validate.Length(1, MAX_CHOICES),
+        validate=validate.Length(1, MAX_CHOICES, error=f"must be 1 to {MAX_CHOICES} choices"),
         metadata={"description": "Shown as the channel can: buttons, a list, or numbered lines."},
     )
     template = fields.Nested(TemplateMessageSchema, metadata={"description": "WhatsApp Cloud only."})
-    take_over = fields.Boolean(
-        truthy={True},
-        falsy={False},
+    take_over = switch(
         load_default=True,
         metadata={"description": "Whether a person takes the conversation over by it; false: the bot goes on."},
     )

@@ -10,17 +10,13 @@ from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.http import headers
 from shared.http.urls import MAX_URL, UrlRefused, normalize_url
-from shared.payloads import MAX_ROW_ID, Pattern, strip_invalid
+from shared.payloads import Pattern, strip_invalid
 from shared.setting_types import MAX_REDELIVERIES, MAX_REDELIVERY_DELAY
-from shared.teaching.fields import HTTP, whole
+from shared.teaching.fields import HTTP, row_id, switch, whole
 from shared.webhooks import endpoints
 from shared.webhooks.events import DEFAULT_EVENTS, EVENTS
 from web.api.schemas import MAX_PAGE, PAGE, page_of, stored_id, stored_number, stored_text, stored_time
 from web.parameters import BodySchema, QuerySchema, WholeNumber
-
-
-def _boolean(**options: Any) -> fields.Boolean:
-    return fields.Boolean(truthy={True}, falsy={False}, **options)
 
 
 class _Url(fields.String):
@@ -52,7 +48,7 @@ def _schedule(**options: Any) -> fields.List[Any]:
 def _chatbots(**options: Any) -> fields.List[Any]:
     described = {"description": "Whose events it hears of, beside what is about no chatbot; null: all."}
     length = validate.Length(1, 100, error="must name 1 to 100 chatbots; null: all")
-    return fields.List(whole(1, MAX_ROW_ID), validate=length, allow_none=True, metadata=described, **options)
+    return fields.List(row_id(), validate=length, allow_none=True, metadata=described, **options)
 
 
 def _channels(**options: Any) -> fields.List[Any]:
@@ -63,7 +59,7 @@ def _channels(**options: Any) -> fields.List[Any]:
 
 
 def _description(**options: Any) -> fields.String:
-    return fields.String(validate=[validate.Length(max=200), _storable], **options)
+    return fields.String(validate=[validate.Length(max=200, error="must have at most 200 characters"), _storable], **options)
 
 
 def _storable(text: str) -> None:
@@ -122,8 +118,8 @@ class EndpointSchema(BodySchema):
         metadata={"description": "Of its own headers. null: they cannot be decrypted any more; set them again."},
     )
     rate_limit = _rate(required=True)
-    active = _boolean(required=True)
-    paused = _boolean(required=True, metadata={"description": "Its events wait."})
+    active = switch(required=True)
+    paused = switch(required=True, metadata={"description": "Its events wait."})
     redelivery_schedule = _schedule(required=True)
     rotation_ends_at = stored_time(
         allow_none=True, metadata={"description": "Until when a secret before this one signs as well."}
@@ -156,8 +152,8 @@ class NewEndpointSchema(BodySchema):
     channels = _channels(load_default=None)
     headers = _headers(load_default=None)
     rate_limit = _rate(load_default=None)
-    active = _boolean(load_default=True)
-    paused = _boolean(load_default=False)
+    active = switch(load_default=True)
+    paused = switch(load_default=False)
     redelivery_schedule = _schedule(load_default=None)
 
 
@@ -172,10 +168,10 @@ class EndpointChangesSchema(BodySchema):
     channels = _channels()
     headers = _headers()
     rate_limit = _rate()
-    active = _boolean(allow_none=True)
-    paused = _boolean(allow_none=True)
+    active = switch(allow_none=True)
+    paused = switch(allow_none=True)
     redelivery_schedule = _schedule()
-    rotate_secret = _boolean(
+    rotate_secret = switch(
         load_default=False,
         metadata={
             "description": "Makes a new secret, which the answer shows once. Those before sign as well, each for 24 hours."
@@ -229,7 +225,7 @@ class ReadEventsSchema(BodySchema):
     next = fields.Integer(
         required=True, metadata={"description": "For `after` of the next call, also where there are no events yet."}
     )
-    has_more = _boolean(
+    has_more = switch(
         required=True,
         metadata={
             "description": "Whether more are there by now. May be true where `data` is empty: a call looks at 5,000 events."

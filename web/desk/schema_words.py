@@ -11,19 +11,19 @@ from decimal import Decimal
 
 from flask_babel import format_decimal, gettext
 
+from shared.payloads import in_plain_words
 from web.desk.known_texts import marked, patterns_of
 
-#: What schemas say, as gettext has it: the texts of marshmallow first.
+#: What schemas say, as gettext has it.
 _SAID = (
-    marked("Missing data for required field"),
-    marked("Field may not be null"),
-    marked("Unknown field"),
-    marked("Invalid input type"),
     marked("Invalid value"),
-    marked("Not a valid string"),
-    marked("Not a valid list"),
-    marked("Not a valid boolean"),
-    marked("Not a valid integer"),
+    marked("is unknown here"),
+    marked("must be an object"),
+    marked("must be a list"),
+    marked("must be a number"),
+    marked("must be a smaller number"),
+    marked("must be a whole number"),
+    marked("must be an id, a whole number above 0"),
     marked("Longer than maximum length %(most)s"),
     marked("Length must be between %(least)s and %(most)s"),
     marked("Must be one of: %(choices)s"),
@@ -120,7 +120,7 @@ def translated(text: str) -> str:
     said, _, rest = text.partition(" (got ")
     given = rest.removesuffix(")")
     for pattern, known in patterns_of(_SAID, _WHERE):
-        if match := pattern.fullmatch(said.rstrip(".")):
+        if match := pattern.fullmatch(in_plain_words(said)):
             values = match.groupdict()
             place = _PLACE.sub(lambda found: gettext("number %(number)s", number=found[1]), values.pop("place") or "")
             words = place + gettext(known, **{name: _written(value) for name, value in values.items()})
