@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -64,21 +64,40 @@ def put(queue: FairQueue, stage: Queue, count: int = 100) -> None:
         queue.put(Item(queues.LOWEST, number, Message(queues.lane(stage, queues.LOWEST))))
 
 
+#: A thread that takes it ends. It has no weight, so it goes before all others.
+END = Item(0)
+
+
 class Threads:
     """Threads that each take an item and keep it until they are told to go on; then each takes the next one."""
 
     def __init__(self, queue: FairQueue, count: int) -> None:
         self._queue, self._taken = queue, SimpleQueue[tuple[Item, threading.Event]]()
         self._kept: list[threading.Event] = []
-        for _ in range(count):
-            threading.Thread(target=self._work, daemon=True).start()
+        self._is_over = False
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
 
     def _work(self) -> None:
-        while True:
-            item, go_on = self._queue.get(), threading.Event()
+        while (item := self._queue.get()) is not END:
+            go_on = threading.Event()
             self._taken.put((item, go_on))
-            go_on.wait()
+            if not self._is_over:
+                go_on.wait()
             self._queue.task_done()
+
+    def end(self) -> None:
+        """Lets all threads end, and waits for them."""
+        self._is_over = True
+        for _ in self._threads:
+            self._queue.put(END)
+        while not self._taken.empty():
+            self._kept.append(self._taken.get()[1])
+        self.go_on()
+        for thread in self._threads:
+            thread.join(45)
+        assert not any(thread.is_alive() for thread in self._threads)
 
     def take(self, count: int) -> Counter[str]:
         """Waits until so many items more are taken; their stages."""
@@ -95,6 +114,23 @@ class Threads:
         """Lets the threads end all items that were taken until now."""
         while self._kept:
             self._kept.pop().set()
+
+
+StartThreads = Callable[[FairQueue, int], Threads]
+
+
+@pytest.fixture
+def start_threads() -> Iterator[StartThreads]:
+    """Starts threads, which end with the test."""
+    started = list[Threads]()
+
+    def start(queue: FairQueue, count: int) -> Threads:
+        started.append(Threads(queue, count))
+        return started[-1]
+
+    yield start
+    for threads in started:
+        threads.end()
 
 
 def test_each_lane_has_a_weight() -> None:
@@ -151,19 +187,19 @@ def test_stages_take_turns_whatever_their_lanes() -> None:
     }
 
 
-def test_a_process_of_one_stage_gives_it_all_threads() -> None:
+def test_a_process_of_one_stage_gives_it_all_threads(start_threads: StartThreads) -> None:
     assert all(thread_limits(32, [stage]) == {} for stage in ALL_STAGES)
     queue = FairQueue(thread_limits(4, ["ai-processing"] * 3))
     put(queue, Queue.AI)
-    assert Threads(queue, 4).take(4) == {"ai-processing": 4}
+    assert start_threads(queue, 4).take(4) == {"ai-processing": 4}
 
 
 @pytest.mark.parametrize("stage", SHARES)
-def test_a_stage_that_waits_outside_never_has_all_threads(stage: Queue) -> None:
+def test_a_stage_that_waits_outside_never_has_all_threads(stage: Queue, start_threads: StartThreads) -> None:
     limits = thread_limits(16, ALL_STAGES)
     queue = FairQueue(limits)
     put(queue, stage)
-    threads = Threads(queue, 16)
+    threads = start_threads(queue, 16)
     assert threads.take(limits[stage]) == {stage: limits[stage]}
     assert threads.take_nothing()
     put(queue, Queue.INCOMING, 1)
@@ -172,12 +208,12 @@ def test_a_stage_that_waits_outside_never_has_all_threads(stage: Queue) -> None:
     assert threads.take(limits[stage]) == {stage: limits[stage]}
 
 
-def test_all_stages_that_wait_outside_leave_threads_to_the_others() -> None:
+def test_all_stages_that_wait_outside_leave_threads_to_the_others(start_threads: StartThreads) -> None:
     limits = thread_limits(16, ALL_STAGES)
     queue = FairQueue(limits)
     for stage in SHARES:
         put(queue, stage)
-    threads = Threads(queue, 16)
+    threads = start_threads(queue, 16)
     threads.take(limits[OUTSIDE])
     assert threads.take_nothing()
     put(queue, Queue.OUTGOING, 5)
@@ -185,23 +221,23 @@ def test_all_stages_that_wait_outside_leave_threads_to_the_others() -> None:
 
 
 @pytest.mark.parametrize("stage", [Queue.INCOMING, Queue.OUTGOING])
-def test_a_stage_that_waits_for_nobody_is_not_limited(stage: Queue) -> None:
+def test_a_stage_that_waits_for_nobody_is_not_limited(stage: Queue, start_threads: StartThreads) -> None:
     queue = FairQueue(thread_limits(4, ALL_STAGES))
     put(queue, stage)
-    assert Threads(queue, 4).take(4) == {stage: 4}
+    assert start_threads(queue, 4).take(4) == {stage: 4}
 
 
 def test_each_stage_has_a_thread_in_the_smallest_process() -> None:
     assert min(thread_limits(1, ALL_STAGES).values()) == 1
 
 
-def test_threads_that_were_added_for_a_stage_are_its_own() -> None:
+def test_threads_that_were_added_for_a_stage_are_its_own(start_threads: StartThreads) -> None:
     limits = thread_limits(8, ALL_STAGES)
     queue = FairQueue(limits)
     put(queue, Queue.WEBHOOKS)
     put(queue, Queue.AI)
     queue.add_threads(Queue.WEBHOOKS, 4)
-    threads = Threads(queue, 16)
+    threads = start_threads(queue, 16)
     assert threads.take(10) == {"webhook-delivery": limits[Queue.WEBHOOKS] + 4, "ai-processing": limits[Queue.AI]}
     assert threads.take_nothing()
     queue.add_threads(Queue.WEBHOOKS, -4)
@@ -210,10 +246,10 @@ def test_threads_that_were_added_for_a_stage_are_its_own() -> None:
     assert threads.take(6) == {"webhook-delivery": limits[Queue.WEBHOOKS], "ai-processing": limits[Queue.AI]}
 
 
-def test_a_shutdown_gets_what_waits_for_a_thread_too() -> None:
+def test_a_shutdown_gets_what_waits_for_a_thread_too(start_threads: StartThreads) -> None:
     queue = FairQueue(thread_limits(8, ALL_STAGES))
     put(queue, Queue.AI, 20)
-    Threads(queue, 8).take(4)
+    start_threads(queue, 8).take(4)
     assert [item.number for item in queue.drain()] == list(range(4, 20))
     assert queue.empty()
 
@@ -319,8 +355,8 @@ def test_no_item_waits_while_threads_sleep() -> None:
     queue, done = together(Queue.INCOMING, Queue.OUTGOING), SimpleQueue[Item]()
 
     def work() -> None:
-        while True:
-            items = [queue.get(), *queue.companions()]
+        while (own := queue.get()) is not END:
+            items = [own, *queue.companions()]
             for number, item in enumerate(items):
                 if number and item.number % 3:
                     queue.companion_done(item)
@@ -328,11 +364,16 @@ def test_no_item_waits_while_threads_sleep() -> None:
                     done.put(item)
             queue.task_done()  # what is left goes back
 
-    for _ in range(4):
-        threading.Thread(target=work, daemon=True).start()
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
     for stage in (Queue.INCOMING, Queue.OUTGOING, Queue.WEBHOOKS) * 20:
         put(queue, stage, 10)
         time.sleep(0.001)  # now and then all threads sleep
     assert Counter(done.get(timeout=45).stage for _ in range(600)) == dict.fromkeys(
         ("incoming-messages", "outgoing-messages", "webhook-delivery"), 200
     )
+    for _ in threads:
+        queue.put(END)
+    for thread in threads:
+        thread.join(45)

@@ -39,7 +39,8 @@ def loopback() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(addresses, "ALLOW_LOOPBACK", True)
         yield
-    connections.GUARDED.clear()
+    for manager in (connections.OPEN, connections.GUARDED):
+        manager.clear()  # a connection is kept for each host, and here each server is one
 
 
 @pytest.fixture(scope="module")
