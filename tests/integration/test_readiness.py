@@ -132,6 +132,31 @@ def test_a_folder_that_takes_no_files_is_not_ok(well: FrontDoor, caplog: pytest.
     assert ready(well, strict=True)[0] == 200
 
 
+def test_why_a_check_fails_is_logged_once_however_often_it_is_asked(well: FrontDoor, caplog: pytest.LogCaptureFixture) -> None:
+    folder = storage().arrivals
+    for _ in range(2):  # it recovers in between, so the second failure is another one
+        folder.rmdir()
+        folder.write_bytes(b"")
+        try:
+            assert {ready(well)[1]["status"] for _ in range(5)} == {"degraded"}
+        finally:
+            folder.unlink()
+        assert ready(well)[1]["status"] == "ok"
+    assert [record.message for record in caplog.records].count("health_check_failed") == 2
+
+
+def test_what_goes_on_is_logged_again_and_what_changes_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons = health._Reasons()
+    for reason in ("full", "full", "read only", "full"):
+        reasons.log("redis", reason)
+    monkeypatch.setattr(health, "LOGGED_AGAIN", 0.0)
+    reasons.log("redis", "full")
+    logged = [getattr(record, "reason") for record in caplog.records if record.message == "health_check_failed"]  # noqa: B009
+    assert logged == ["full", "read only", "full", "full"]
+
+
 def test_a_key_of_another_database_is_not_ok(
     well: FrontDoor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

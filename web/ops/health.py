@@ -43,6 +43,8 @@ _STRANGERS = (
     "workers of another database use this Redis and take jobs of this one; give each system a REDIS_NAMESPACE of its own, and "
     "restart workers whose database was moved; this process's log says which"
 )
+#: Seconds after which it is logged again why a check still fails: those who ask every second must not fill the log.
+LOGGED_AGAIN = 60.0
 #: How a check begins that raised; a text without it says what slows work down.
 FAILED = "failed"
 
@@ -91,12 +93,32 @@ class _Latest:
         return self._checks
 
 
+class _Reasons:
+    """Why checks fail, as it was logged last, and when."""
+
+    def __init__(self) -> None:
+        self._logged: dict[str, tuple[str, float]] = {}
+
+    def log(self, check: str, reason: str) -> None:
+        """Unless it was the same a moment ago."""
+        before, at = self._logged.get(check, ("", 0.0))
+        if reason != before or time.monotonic() - at >= LOGGED_AGAIN:
+            self._logged[check] = reason, time.monotonic()
+            log.warning("health_check_failed", extra={"check": check, "reason": reason})
+
+    def forget(self, check: str) -> None:
+        """It passes now, so that the next failure is a new one."""
+        self._logged.pop(check, None)
+
+
 def _run_all() -> Checks:
     """What needs a service that failed is not asked: it would wait for that once more, and say the same."""
     checks = Checks()
     for name, check in _CHECKS.items():
         failed = next((checks[needed] for needed in _NEEDS.get(name, ()) if checks[needed].startswith(FAILED)), None)
         checks[name] = failed or _run(name, check)
+        if checks[name] == "ok":
+            _reasons.forget(name)
     return checks
 
 
@@ -105,7 +127,7 @@ def _run(name: str, check: Callable[[], str]) -> str:
         return check()
     except Exception as problem:  # whatever it is, the checked service is not well
         word = _word(problem)
-        log.warning("health_check_failed", extra={"check": name, "reason": word})
+        _reasons.log(name, word)
         return f"{FAILED}: {word}"
 
 
@@ -129,7 +151,7 @@ def _storage() -> str:
     try:
         storage().check()
     except StorageDown as problem:
-        log.warning("health_check_failed", extra={"check": "storage", "reason": str(problem)})
+        _reasons.log("storage", str(problem))
         return f"{FAILED}: takes no files; this process's log says why"
     return "ok"
 
@@ -150,7 +172,7 @@ class _Credentials:
         if not closed:
             return "ok"
         reason = f"CREDENTIALS_KEY does not open the newest of {', '.join(closed)}"
-        log.warning("health_check_failed", extra={"check": "credentials", "reason": reason})
+        _reasons.log("credentials", reason)
         return f"{FAILED}: CREDENTIALS_KEY does not open stored secrets; this process's log says which"
 
 
@@ -172,7 +194,7 @@ def _scheduler() -> str:
 def _workers() -> str:
     """Whether somebody takes jobs of each queue that is used, and nobody else does; a worker looks every 4 s, also when busy."""
     if (ours := database_id()) and (strangers := census.strangers(ours)):
-        log.warning("health_check_failed", extra={"check": "workers", "reason": f"work for another database: {strangers}"})
+        _reasons.log("workers", f"work for another database: {strangers}")
         return _STRANGERS
     taken = census.taken_ago()
     silent = [
@@ -204,4 +226,5 @@ _CHECKS: dict[str, Callable[[], str]] = {
 }
 #: What a check asks; it comes after these.
 _NEEDS = {"credentials": ("postgres",), "sweep": ("redis",), "scheduler": ("redis",), "workers": ("redis", "postgres")}
+_reasons = _Reasons()
 _latest = _Latest()
