@@ -27,7 +27,7 @@ _WHY_NOT = {
     "active": "Job {id} is being worked on. Try again when it has ended.",
     "waiting": "Job {id} has not failed: it is waiting, and will run.",
     "delayed": "Job {id} has not failed: it is delayed, and will run.",
-    "completed": "Job {id} is completed.",
+    "completed": "Job {id} is completed; only a failed job runs again, and only an open one is given up.",
     "answered": (
         "The message of job {id} was already answered (by the fallback message, if the AI failed), so it is not asked again."
     ),

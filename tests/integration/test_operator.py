@@ -46,7 +46,7 @@ def test_a_requeued_send_goes_out_once(world: World, simulator: Simulator) -> No
     assert db.scalar("select count(*) from usage_log where kind = 'whatsapp_cloud'") == 1
     events = [row["event"] for row in db.rows("select event from webhook_event where status = 'DELIVERED' order by id")]
     assert events == ["conversation.opened", "message.received", "message.failed", "message.sent"]
-    with pytest.raises(operator.JobRefused, match="completed"):
+    with pytest.raises(operator.JobRefused, match="is completed; only a failed job runs again"):
         operator.requeue(job_id)
 
 
