@@ -72,3 +72,16 @@ def test_what_cannot_be_paused_is_said_in_words_and_the_form_stays_filled(
     if "queue" in form:
         assert f'<option value="{form["queue"]}" selected>' in answer.text
     assert db.scalar("select count(*) from pause") == 0
+
+
+def test_of_more_businesses_than_a_list_takes_each_can_be_chosen(app: Flask, world: World) -> None:
+    db.rows("insert into customer (name) select 'Shop ' || number from generate_series(1000, 1500) number")
+    last = db.scalar("select id from customer where name = 'Shop 1500'")
+    operator = Visitor(app, person("operator", None))
+    for page in ("pauses", "failures/list"):
+        assert re.search(
+            rf'<input id="customer"[^>]*value="{last}"', operator.get(f"/desk/operate/{page}?customer={last}").text
+        ), page
+    assert operator.post("/desk/operate/pauses", queue="ai-processing", customer="Shop 1500").status_code == 422, "not for all"
+    assert operator.post("/desk/operate/pauses", queue="ai-processing", customer=last).status_code == 303
+    assert db.scalar("select customer_id from pause") == last

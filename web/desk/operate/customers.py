@@ -11,6 +11,7 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.errors import InvalidPayload
+from shared.models import Customer
 from shared.operations import customers as operations
 from shared.operations import pauses
 from shared.people import audit
@@ -21,6 +22,15 @@ from web.desk.redirects import see_other
 
 #: What the form of a business shows.
 _SHOWN = {"name": str, "plan_price_cents": int}
+
+#: Choices of a list; of more than that one is named by its id.
+MOST_CHOICES = 500
+
+
+def choices() -> list[tuple[int, str]]:
+    """All businesses, by name; one more than a list takes, if there are more."""
+    rows = db.rows(Customer.select(Customer.id, Customer.name).order_by(Customer.name).limit(MOST_CHOICES + 1))
+    return [(row["id"], row["name"]) for row in rows]
 
 
 @desk.get("/operate/customers")

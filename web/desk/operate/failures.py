@@ -14,7 +14,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 from shared import db
 from shared.channels import accounts, health
 from shared.errors import InvalidPayload
-from shared.models import Chatbot, Customer
+from shared.models import Chatbot
 from shared.operations import criteria, dead_letters
 from shared.operations.dead_letters import Filter
 from shared.people import audit
@@ -22,7 +22,7 @@ from web.audited import audited
 from web.desk import audit_words, charts, desk, forms, paging
 from web.desk.access import allowed
 from web.desk.dates import COUNTED, exact
-from web.desk.operate import words
+from web.desk.operate import customers, words
 from web.desk.operate.overview import down_accounts
 from web.desk.redirects import see_other
 from web.desk.schema_words import translated_fields
@@ -52,7 +52,6 @@ def failure() -> Response:
     rows = [] if problem else dead_letters.page(where, paging.ROWS + 1, forms.row_id(request.args, "before"))
     said = criteria.written(where)
     shown, more = paging.page_of(rows, request.path, **said)
-    customers = db.rows(Customer.select(Customer.id, Customer.name).order_by(Customer.name).limit(500))
     page = render_template(
         "desk/operate/failure.html",
         rows=shown,
@@ -62,7 +61,8 @@ def failure() -> Response:
         more=more,
         problem=problem,
         **_periods(request.args.get("since", ""), where),
-        customers=customers,
+        customers=customers.choices(),
+        most_choices=customers.MOST_CHOICES,
         words=words,
         states=words.STATES,
     )

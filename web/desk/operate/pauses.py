@@ -18,7 +18,7 @@ from shared.operations import pauses as operations
 from web.audited import audited
 from web.desk import desk, forms
 from web.desk.access import allowed
-from web.desk.operate import words
+from web.desk.operate import customers, words
 from web.desk.redirects import see_other
 
 #: Why something cannot be paused.
@@ -41,6 +41,8 @@ def pauses() -> Response:
 @allowed("operator")
 def pause() -> Response:
     """Pauses."""
+    if any(request.form.get(name) and forms.row_id(request.form, name) is None for name in ("chatbot", "customer")):
+        return _page(str(_PROBLEMS["gone"]), 422)  # else what was meant for one would wait for all
     try:
         what = operations.subject(
             request.form.get("queue") or None,
@@ -70,7 +72,6 @@ def resume(pause_id: int) -> Response:
 
 
 def _page(problem: str = "", status: int = 200) -> Response:
-    customers = db.rows(Customer.select(Customer.id, Customer.name).order_by(Customer.name).limit(500))
     bots = (
         Chatbot.select(Chatbot.id, Chatbot.name, Customer.name.alias("customer"))
         .join(Customer)
@@ -80,8 +81,9 @@ def _page(problem: str = "", status: int = 200) -> Response:
         "desk/operate/pauses.html",
         pauses=operations.overview(),
         problem=problem,
-        customers=customers,
-        chatbots=db.rows(bots.limit(500)),
+        customers=customers.choices(),
+        chatbots=[(row["id"], f"{row['customer']}: {row['name']}") for row in db.rows(bots.limit(customers.MOST_CHOICES + 1))],
+        most_choices=customers.MOST_CHOICES,
         channels=[name for name, queue in SEND_QUEUES.items() if queue],
         words=words,
         given=request.form if status == 422 else request.args,
