@@ -128,7 +128,8 @@ def cleaned(text: str, own_name: str = "") -> str:
     text = strip_invalid(text.replace("\x00", ""))
     if _unwrapped(text) is not text:  # JSON may have escaped its marks; it is read whole (words_of)
         return text
-    text = without_thoughts(template_turns.own(roles.without_beginning(text, own_name))[0])
+    text = roles.without_beginning(text, own_name)
+    text = without_thoughts(template_turns.own(text)[0] if template_turns.MARK.search(text) else text)
     text = tool_results.without(text) if tool_results.MARK.search(text) else text
     text = roles.before_next_turn(roles.without_beginning(text, own_name), own_name)
     text = roles.without_end(text).strip()

@@ -60,7 +60,8 @@ def _any_of(names: tuple[str, ...]) -> str:
 ANY_END = _any_of(ENDS)
 #: One that may stand before a mark that begins a turn.
 _ENDED = rf"(?:{ANY_END}\s{{0,9}})"
-_TURN = re.compile(
+#: What begins a turn, with the ends of the one before it.
+MARK = re.compile(
     rf"{_ENDED}{{0,9}}(?:"
     rf"{_any_of(_OPENS)}\s{{0,9}}(?P<opened>{_any_of((*USERS, *_OWN, *_OTHERS))})\b"
     rf"(?:[^\n<]{{0,80}}(?:{_any_of(_CLOSES)}|(?=\n)|\Z))?"
@@ -85,7 +86,7 @@ _HEADS = ("instruction", "human", "response", "assistant")
 def own(text: str) -> tuple[str, bool]:
     """The model's turns in a text, and whether what may follow is the model's as well."""
     said, is_own, begin = list[str](), True, 0
-    for mark in _TURN.finditer(text):
+    for mark in MARK.finditer(text):
         said += [text[begin : mark.start()]] if is_own else []
         role = mark[mark.lastgroup or 0].casefold().removesuffix("_token").removeprefix("hy_")
         begin, is_own = mark.end(), not (_is_users(role) or role.partition(".")[0] in _OTHERS)
