@@ -50,7 +50,6 @@ MAX_SEARCHES = 16
 
 #: Seconds for which a question waits while what is left of a budget is reserved for calls that are under way.
 RESERVED_PATIENCE = 30.0
-
 #: Seconds until a conversation is looked at again that became a part of another one while the bot fell silent in it.
 MOVED_WAIT = 1.0
 
@@ -176,10 +175,12 @@ def _wait_for_reserved(context: Context, refused: Unaffordable) -> None:
 def _reason_for_silence(context: Context) -> str | None:
     if context["owner"] != "bot":
         return f"owner_{context['owner']}"
-    is_repeated = context["is_repeated"] and context["media_fetch"] in (None, "failing")  # else it may yet say something
-    reasons = {"revoked": context["is_revoked"], "braked": context["braked"], "said_already": is_repeated}
-    if reason := next((name for name, holds in reasons.items() if holds), None):
-        return reason
+    if context["is_revoked"]:
+        return "revoked"
+    if context["braked"]:
+        return "braked"
+    if context["is_told_already"] and context["media_fetch"] in (None, "failing"):  # else there may be something to read yet
+        return "told_already"
     # As RFC 3834 has it: another machine wrote it.
     return "auto_submitted" if (context["auto_submitted"] or "no") != "no" else None
 

@@ -101,7 +101,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                 and earlier.id > coalesce((select max(answer.reply_to) from message answer
                     where answer.conversation_id = question.conversation_id and answer.reply_to < question.id), 0))
         else false end as unreadable,
-        -- That was said to the customer two minutes ago at most, and they have sent nothing since that can be read.
+        -- The customer was told so two minutes ago at most, and has sent nothing since that can be read.
         case when question.metadata ? 'unsupported' then exists (
             select from (select * from message where conversation_id = question.conversation_id and reply_to is not null
                          order by created_at desc limit 1) last_reply
@@ -110,7 +110,7 @@ select claimed_jobs.*, (select to_jsonb(context) from (
                     select from message since where since.conversation_id = question.conversation_id and since.id <= question.id
                         and since.id > last_reply.reply_to and not since.metadata ? 'unsupported' and since.revoked_at is null
                         and since.role not in ('assistant', 'agent')))
-        else false end as is_repeated,
+        else false end as is_told_already,
         (select jsonb_agg(jsonb_build_array(case turn.role when 'user' then 'user' else 'assistant' end,
                 case when turn.id = question.id then turn.content else left(turn.content, 4001) end,
                 extract(epoch from coalesce(turn.sent_at, turn.created_at)), turn.author,

@@ -61,7 +61,7 @@ class Context(TypedDict):
     #: There is nothing to read in it: a picture without words, a sticker.
     unreadable: bool
     #: The customer was told so a moment ago: three stickers in a row are answered once.
-    is_repeated: bool
+    is_told_already: bool
     #: How fetching what came with it stands: open, unclaimed, failing; None: nothing is fetched.
     media_fetch: str | None
     #: Whether an open page shows it now.
