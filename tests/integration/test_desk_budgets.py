@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -101,6 +103,21 @@ def test_a_limit_is_what_its_writer_reads_in_it(
     db.rows(User.update(language=language).where(User.id == owner.id))
     saved = Form(Visitor(app, owner), world).save(money=written)
     assert (saved.status_code, [row["money"] for row in stored()]) == ((303, [Decimal(str(limit))]) if limit else (422, []))
+
+
+@pytest.mark.parametrize(("language", "shown"), [("en", "2.125"), ("de", "2,125")])
+def test_a_price_that_is_saved_as_it_is_shown_stays_the_same(app: Flask, world: World, language: str, shown: str) -> None:
+    user = person("operator", None)
+    db.rows(User.update(language=language).where(User.id == user.id))
+    operator, price = Visitor(app, user), {"base_url": "https://api.example/v1", "model": "m"}
+    own = {"prompt": Decimal("2.125"), "completion": Decimal("0.5"), "minute": Decimal(0)}
+    db.rows(ModelPrice.insert(**price, **own))
+    page = operator.get("/desk/operate/prices?base_url=https://api.example/v1&model=m").text
+    fields = {name: html.unescape(re.findall(rf'<input id="{name}".*? value="([^"]*)"', page)[0]) for name in own}
+    assert operator.post("/desk/operate/prices", **price, **fields).status_code == 303
+    [kept] = db.rows(ModelPrice.select())
+    assert {name: kept[name] for name in own} == own
+    assert f">{shown}</td>" in page
 
 
 def test_an_operator_sets_prices_and_budgets_that_owners_cannot_change(app: Flask, world: World) -> None:

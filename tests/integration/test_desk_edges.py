@@ -25,7 +25,7 @@ def app(world: World) -> Flask:
 
 @pytest.mark.parametrize(
     ("language", "written", "cents", "shown"),
-    [("de", "49,5", 4950, "49.5"), ("de", "1.250", 125_000, "1250"), ("en", "12345.67", 1_234_567, "12345.67")],
+    [("de", "49,5", 4950, "49,5"), ("de", "1.250", 125_000, "1250"), ("en", "12345.67", 1_234_567, "12345.67")],
 )
 def test_a_plan_is_written_as_its_reader_writes_numbers(
     app: Flask, world: World, language: str, written: str, cents: int, shown: str

@@ -83,8 +83,11 @@ def read(form: Form, fields: Mapping[str, Reader]) -> dict[str, Any]:
 
 
 def written(value: Any) -> Any:
-    """A number as a person writes it: 20.5 and not 20.500000. A whole one may be larger than any that formats as a float."""
-    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float | Decimal) else value
+    """A number as its reader writes it: 20.5, in German 20,5, and not 20.500000. `number` reads the same in it: a German's 2.125
+    is two thousand. A whole one may be larger than any that formats as a float."""
+    if not isinstance(value, float | Decimal):
+        return value
+    return f"{value:.6f}".rstrip("0").rstrip(".").replace(".", get_decimal_symbol(get_locale() or "en"))
 
 
 def version(values: Mapping[str, Any], names: Mapping[str, Any]) -> str:
