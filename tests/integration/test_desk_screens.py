@@ -7,7 +7,7 @@ from peewee import fn
 
 from shared import db
 from shared.channels.whatsapp_cloud import template_store
-from shared.models import Customer, DeadLetter, User, WhatsappTemplate
+from shared.models import Customer, DeadLetter, KnowledgeItem, UsageLog, User, WhatsappTemplate
 from tests import browser as browsers
 from tests.browser import Browser
 from tests.builders import World
@@ -78,8 +78,55 @@ def test_a_conversation_is_read_on_a_low_screen(browser: Browser, site: Site, wo
     assert browser.run("return document.querySelector('.composer-foot .primary').getBoundingClientRect().bottom <= innerHeight")
 
 
+_LONG = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichenverleihungsurkundenamt"
+_WITH_NAMES = (
+    *("chatbots", "knowledge", "channels", "team", "keys", "audit", "usage", "inbox"),
+    *("chatbots/{chatbot}/answers", "knowledge/{base}", "usage/budget?chatbot={chatbot}", "conversations/{conversation}"),
+)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_word_in_a_name_makes_no_page_wide(browser: Browser, site: Site, world: World, width: int) -> None:
+    ids, operator = furnish(world), person("operator", None)
+    for table in ("customer", "chatbot", "knowledge_base", "api_key", "app_user"):
+        db.rows(f"update {table} set name = %s", [_LONG])
+    log_in(browser, site, in_german(operator))
+    show(browser, width)
+    for path in (*(f"/desk/c/{world.customer}/{path}" for path in _WITH_NAMES), "/desk/operate/", "/desk/operate/customers"):
+        browser.open(site.url + path.format(**ids))
+        assert browser.run("return document.documentElement.scrollWidth") == width, path
+
+
+def test_many_tokens_are_read_whole_on_a_phone(browser: Browser, site: Site, world: World) -> None:
+    use = {"customer": world.customer, "kind": "ai_tokens", "quantity": 1, "completion_tokens": 0, "created_at": fn.now()}
+    db.rows(UsageLog.insert_many([{**use, "prompt_tokens": 2_000_000_000}] * 3))
+    log_in(browser, site, in_german(person("owner", world.customer)))
+    show(browser, 390)
+    browser.open(f"{site.url}/desk/c/{world.customer}/usage")
+    assert "6.000.000.000" in browser.texts(".tile b")
+    assert browser.run("return [...document.querySelectorAll('.tile')].every(e => e.scrollWidth <= e.clientWidth)")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_why_a_failure_is_not_replayed_is_read_whole(browser: Browser, site: Site, world: World, width: int) -> None:
+    furnish(world)
+    error = "The provider at https://a-resource-of-the-shop.openai.azure.com/openai/deployments/v1 answered HTTP 500"
+    db.rows(DeadLetter.update(queue="ai-processing", error=error, message_id=None))
+    db.rows("update dead_letter set job_id = -id")
+    log_in(browser, site, in_german(person("operator", None)))
+    show(browser, width)
+    for path in ("failures/list", "replays/new"):
+        browser.open(f"{site.url}/desk/operate/{path}")
+        assert "die Nachricht oder der Auftrag ist nicht mehr da" in browser.texts(".table td .badge")
+        cut = "[...document.querySelectorAll('.table td .badge')].filter(e => e.scrollWidth > e.clientWidth)"
+        assert browser.run(f"return {cut}.length") == 0, path
+        assert browser.run(_SIDEWAYS) == [], path
+
+
 def test_the_tabs_of_a_phone_fit(browser: Browser, site: Site, world: World) -> None:
     ids = furnish(world)
+    item = KnowledgeItem.select(KnowledgeItem.knowledge_base, KnowledgeItem.title, KnowledgeItem.content).limit(1)
+    db.rows(KnowledgeItem.insert_many([db.row(item)] * 1_000))  # type: ignore[list-item]
     log_in(browser, site, in_german(person("owner", world.customer)))
     show(browser, 390)
     for path in ("chatbots/{chatbot}/people", "knowledge/{base}/sources"):
