@@ -6,13 +6,14 @@ import re
 from urllib.parse import quote
 
 import pytest
+from peewee import SQL
 
 from shared import db
-from shared.models import User
+from shared.models import ChannelHealth, User
 from shared.operations.dead_letters import Filter
 from shared.operations.replays import begin
 from tests.builders import World
-from tests.integration.desk_pages import Visitor, furnish, person, webhook
+from tests.integration.desk_pages import PAGES, Visitor, furnish, person, webhook
 from web.app import create_app
 from web.desk.dates import duration
 
@@ -100,6 +101,23 @@ def test_a_german_desk_says_in_german_why_a_reply_failed(world: World) -> None:
     agent = Visitor(create_app(), in_german(person("agent", world.customer)))
     page = agent.get(f"/desk/c/{world.customer}/conversations/{ids['conversation']}").text
     assert "Der Kunde hat seit 24 Stunden nicht geschrieben." in page
+
+
+def test_a_german_desk_says_when_something_began(world: World) -> None:
+    """ "Seit vor drei Tagen" and "bis in drei Stunden" are no German: a time that is told by its distance stands alone."""
+    ids, past, ahead = furnish(world), "now() - interval '3 days'", "now() + interval '3 hours'"
+    db.rows(f"update budget set exhausted_at = {past}")
+    down = {"chatbot": world.chatbot, "channel": CLOUD, "state": "held", "reason": "other"}
+    db.rows(ChannelHealth.insert(**down, since=SQL(past)))
+    rotates = f"old_secret = secret, old_secret_until = {ahead}"
+    db.rows(f"update webhook_endpoint set failing_since = {past}, {rotates}")
+    operator, odd = Visitor(create_app(), in_german(person("operator", None))), []
+    for path in (*(page.path for page in PAGES), "/desk/c/{customer}/webhooks/{webhook}?hours=24&status=FAILED"):
+        page = words_of(operator.get(path.format(**ids)).text)
+        odd += [
+            (path, found) for found in re.findall(r"\bseit:? (?:vor|in) [0-9].{20}|\bbis in .{20}|von alle .{20}", page, re.I)
+        ]
+    assert odd == []
 
 
 def test_a_replay_calls_a_webhook_by_its_name(world: World) -> None:

@@ -147,8 +147,10 @@ def _down(own: Sequence[dict[str, Any]], names: Mapping[int, str]) -> Iterator[S
 def _used_up(customer_id: int, names: Mapping[int, str]) -> Iterator[Silence]:
     for budget in budgets.budgets(customer_id):
         if budget["exhausted_at"]:
-            name = names.get(budget["chatbot_id"]) or _("all chatbots together")
-            what = _("The budget of %(name)s is used up: %(then)s.", name=name, then=AT_LIMIT[budget["at_limit"]])
+            name, then = names.get(budget["chatbot_id"]), AT_LIMIT[budget["at_limit"]]
+            what = _("The budget of all chatbots together is used up: %(then)s.", then=then)
+            if name:
+                what = _("The budget of %(name)s is used up: %(then)s.", name=name, then=then)
             advice = _("Raise it, or wait for the next month.")
             if budget["by_operator"]:
                 advice = _("Ask whoever runs the service to raise it, or wait for the next month.")
