@@ -105,6 +105,17 @@ def test_a_limit_is_what_its_writer_reads_in_it(
     assert (saved.status_code, [row["money"] for row in stored()]) == ((303, [Decimal(str(limit))]) if limit else (422, []))
 
 
+@pytest.mark.parametrize(
+    ("at_limit", "words"), [("text", "den Text, den Kunden bekommen."), ("cheaper_model", "das Modell, das dann antwortet.")]
+)
+def test_what_is_missing_is_asked_for_in_the_form_s_words(app: Flask, world: World, at_limit: str, words: str) -> None:
+    owner = person("owner", world.customer)
+    db.rows(User.update(language="de").where(User.id == owner.id))
+    refused = Form(Visitor(app, owner), world).save(tokens="50.000", at_limit=at_limit)
+    assert (refused.status_code, words in refused.text, "at_limit " in refused.text) == (422, True, False)
+    assert 'value="50000"' in refused.text
+
+
 @pytest.mark.parametrize(("language", "shown"), [("en", "2.125"), ("de", "2,125")])
 def test_a_price_that_is_saved_as_it_is_shown_stays_the_same(app: Flask, world: World, language: str, shown: str) -> None:
     user = person("operator", None)

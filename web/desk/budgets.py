@@ -34,6 +34,8 @@ _FIELDS: dict[str, forms.Reader] = {
 }
 #: Fields that count for one `at_limit` only; what is written in them while another one is chosen is left out.
 _ONLY_FOR = {"text": "text", "model": "cheaper_model"}
+#: What to do where the one that counts is empty; the schema says it in the API's words.
+_MISSING = {"text": _l("Write the text that customers get."), "model": _l("Name the model that answers then.")}
 AT_LIMIT = {
     "hand_over": _l("a person takes over"),
     "text": _l("customers get a text of yours"),
@@ -66,7 +68,7 @@ def save_budget() -> Response:
             budget_id = budgets.store(g.customer.id, wanted, by_operator=by_operator, is_open=is_open)
             audited("budget.set", "budget", budget_id, name=_name(scope), tokens=wanted["tokens"], money=wanted["money"])
     except InvalidPayload as problem:
-        return _form(scope, _stored(scope), given, translated_errors(problem.errors), status=422)
+        return _form(scope, _stored(scope), given, _problems(problem, given), status=422)
     except Refused:
         return _form(scope, _stored(scope), given, status=409)  # it says so by itself
     budgets.counted(budget_id)
@@ -124,6 +126,11 @@ def _version(stored: dict[str, Any] | None) -> str:
 
 def _unused(given: dict[str, Any]) -> dict[str, None]:
     return {name: None for name, at_limit in _ONLY_FOR.items() if given["at_limit"] != at_limit}
+
+
+def _problems(problem: InvalidPayload, given: dict[str, Any]) -> dict[str, str]:
+    missing = {name: str(words) for name, words in _MISSING.items() if name in problem.errors and not given[name]}
+    return translated_errors(problem.errors) | missing
 
 
 def _time_zone(scope: dict[str, Any] | None) -> str:
