@@ -23,6 +23,30 @@ def app(world: World) -> Flask:
     return create_app()
 
 
+def test_a_quick_reply_is_changed_where_it_stands_and_none_of_a_colleague_s_is_lost(app: Flask, world: World) -> None:
+    agent, page = Visitor(app, person("agent", world.customer)), f"/desk/c/{world.customer}/quick-replies"
+    assert agent.post(page, shortcut="hours", content="Nine to five.").status_code == 303
+    taken = agent.post(page, shortcut="hours", content="Ten to <6>.")
+    assert (taken.status_code, "There is a /hours already" in taken.text, "Ten to &lt;6&gt;." in taken.text) == (
+        409,
+        True,
+        True,
+    )
+    stored = db.row("select id, content from quick_reply")
+    assert stored is not None
+    assert stored["content"] == "Nine to five."
+    listed = agent.get(page).text
+    assert "/delete" not in listed, "it is gone for everybody, so nobody deletes it by a slip"
+    assert f'href="{page}?reply={stored["id"]}"' in listed
+    assert f"{page}/{stored['id']}/delete" in agent.get(f"{page}?reply={stored['id']}").text
+    emptied = agent.post(page, reply=stored["id"], shortcut="hours", content=" ")
+    assert (emptied.status_code, f'name="reply" value="{stored["id"]}"' in emptied.text) == (422, True)
+    assert agent.post(page, reply=stored["id"], shortcut="hours", content="Ten to six.").status_code == 303
+    assert db.rows("select id, content from quick_reply") == [{"id": stored["id"], "content": "Ten to six."}]
+    assert agent.post(f"{page}/{stored['id']}/delete").status_code == 303
+    assert db.rows("select id from quick_reply") == []
+
+
 @pytest.mark.parametrize(
     ("language", "written", "cents", "shown"),
     [("de", "49,5", 4950, "49,5"), ("de", "1.250", 125_000, "1250"), ("en", "12345.67", 1_234_567, "12345.67")],

@@ -117,18 +117,22 @@ def _has_silence() -> bool:
 @desk.get("/c/<int:customer_id>/quick-replies")
 @allowed("agent")
 def quick_replies() -> Response:
-    """Answers that are used often."""
+    """Answers that are used often; the form has the one that `reply` names, to change or delete it."""
     return _quick_replies()
 
 
 @desk.post("/c/<int:customer_id>/quick-replies")
 @allowed("agent")
 def save_quick_reply() -> Response:
-    """Adds one, or replaces the one of this name."""
+    """Adds one, or changes the one that the form showed: what a colleague has written under the same name is not replaced."""
     shortcut, content = request.form.get("shortcut", "").strip().lstrip("/").lower(), request.form.get("content", "")
     if not work.is_shortcut(shortcut) or not content.strip():
         problem = _("A shortcut has small letters, digits, - and _, and at most 40 of them; and it needs a text.")
         return _quick_replies(problem, 422)
+    taken = [one["id"] for one in work.quick_replies(g.customer.id) if one["shortcut"] == shortcut]
+    if taken and taken != [forms.row_id(request.form, "reply")]:
+        problem = _("There is a /%(name)s already. Change that one below, or choose another shortcut.", name=shortcut)
+        return _quick_replies(problem, 409)
     try:
         with db.transaction():
             saved = work.save_quick_reply(g.customer.id, shortcut, content)
@@ -151,7 +155,9 @@ def delete_quick_reply(reply_id: int) -> Response:
 
 def _quick_replies(problem: str = "", status: int = 200) -> Response:
     replies = work.quick_replies(g.customer.id)
-    return make_response(render_template("desk/quick_replies.html", replies=replies, problem=problem), status)
+    chosen = forms.row_id(request.values, "reply")
+    changed = next((one for one in replies if one["id"] == chosen), None)
+    return make_response(render_template("desk/quick_replies.html", replies=replies, changed=changed, problem=problem), status)
 
 
 def _wanted() -> lists.Filter:
