@@ -94,6 +94,7 @@ def test_an_owner_sets_the_budgets_of_the_business_and_of_a_chatbot(app: Flask, 
         *[("en", "50,000", 50_000), ("en", "1,000,000", 1_000_000), ("en", "1,5", 1.5), ("en", "1.125", 1.125)],
         *[("de", "50.000", 50_000), ("de", "1.000.000", 1_000_000), ("de", "1.5", 1.5), ("de", "1,125", 1.125)],
         *[("en", "50 000", 50_000), ("de", "50\u202f000", 50_000), ("de", "0.150", 0.15), ("en", "50,00,000", None)],
+        *[("de", "1.200,50", 1_200.5), ("en", "1,200.50", 1_200.5), ("de", "1,200.50", 1_200.5), ("de", "1.20,50", None)],
     ],
 )
 def test_a_limit_is_what_its_writer_reads_in_it(
@@ -129,6 +130,16 @@ def test_a_price_that_is_saved_as_it_is_shown_stays_the_same(app: Flask, world: 
     [kept] = db.rows(ModelPrice.select())
     assert {name: kept[name] for name in own} == own
     assert f">{shown}</td>" in page
+
+
+def test_the_audit_writes_amounts_as_its_reader_does(app: Flask, world: World) -> None:
+    user = person("operator", None)
+    db.rows(User.update(language="de").where(User.id == user.id))
+    operator, price = Visitor(app, user), {"base_url": "https://api.example/v1", "model": "m", "completion": "0,6"}
+    assert operator.post("/desk/operate/prices", **price, prompt="2,125").status_code == 303
+    assert Form(operator, world).save(tokens="50.000", money="1.200,5").status_code == 303
+    audit = operator.get("/desk/operate/audit").text
+    assert [amount for amount in ("2,125", "0,6", "50.000", "1.200,5") if amount not in audit] == []
 
 
 def test_an_operator_sets_prices_and_budgets_that_owners_cannot_change(app: Flask, world: World) -> None:

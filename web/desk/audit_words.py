@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 from flask import g
+from flask_babel import format_decimal
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 from peewee import JOIN, Field, fn
@@ -205,7 +207,15 @@ def _when(text: str) -> str:
         return text
 
 
+def _amount(text: str) -> str:
+    try:
+        return str(format_decimal(Decimal(text), "#,##0.######"))
+    except InvalidOperation:
+        return text
+
+
 _SHOWN: Mapping[str, Callable[[str], object]] = {
+    **dict.fromkeys(("completion", "minute", "money", "plan", "prompt", "tokens"), _amount),
     "channel": lambda value: CHANNEL_NAMES.get(value, value),
     "changed": settings_named,
     "error": words.code,

@@ -18,8 +18,8 @@ from shared.teaching.hours import time_zone_choices
 
 Form = MultiDict[str, str]
 Reader = Callable[[Form, str], Any]
-#: Thousands as people write them, all with the same mark between them.
-_GROUPED = re.compile(r"[1-9][0-9]{0,2}([.,'\u2019 \u00a0\u202f])[0-9]{3}(?:\1[0-9]{3})*")
+#: Thousands as people write them, all with the same mark between them; a fraction has another one.
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}([.,'\u2019 \u00a0\u202f])[0-9]{3}(?:\1[0-9]{3})*((?!\1)[.,][0-9]+)?")
 
 
 def text(form: Form, name: str) -> str:
@@ -43,10 +43,14 @@ def number(form: Form, name: str) -> int | float | str:
 
 
 def _without_groups(given: str) -> str:
-    """50,000 without the marks of its thousands. The decimal mark of the reader is none, unless it stands there twice."""
+    """50,000 without the marks of its thousands. The reader's decimal mark is none of them, unless it stands there twice or
+    another one follows."""
     grouped = _GROUPED.fullmatch(given)
-    is_decimal = grouped and grouped[1] == get_decimal_symbol(get_locale() or "en") and given.count(grouped[1]) == 1
-    return re.sub(r"\D", "", given) if grouped and not is_decimal else given
+    if grouped is None:
+        return given
+    mark, fraction = grouped.groups()
+    is_decimal = mark == get_decimal_symbol(get_locale() or "en") and given.count(mark) == 1 and not fraction
+    return given if is_decimal else given.replace(mark, "")
 
 
 def number_or_none(form: Form, name: str) -> int | float | str | None:
