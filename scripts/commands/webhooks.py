@@ -7,6 +7,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from marshmallow import ValidationError
+
 from scripts.commands.audited import audited
 from scripts.local.terminal import count, print_table, with_database
 from shared import db
@@ -60,6 +62,10 @@ def _recover(arguments: argparse.Namespace) -> int:
     endpoint = _endpoint(arguments.endpoint)
     if endpoint is None:
         raise Refused(f"there is no endpoint {arguments.endpoint}")
+    try:
+        criteria.check_period(arguments.since, arguments.until)
+    except ValidationError as wrong:
+        raise Refused(f"--{wrong.field_name} {wrong.messages[0]}") from None
     where = Filter(arguments.endpoint, arguments.since, arguments.until, arguments.status)
     if arguments.preview:
         print(f"{recovery.count(where)} events would be delivered again to {endpoint['url']}")

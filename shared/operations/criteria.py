@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from shared import db
 from shared.channels.registry import CHANNELS
@@ -31,6 +31,14 @@ def moment(text: str, now: Callable[[], datetime]) -> datetime:
     except OverflowError:  # before the year 1, or after the year 9999
         pass
     raise ValueError(f"no moment: {text!r}")
+
+
+def check_period(since: datetime, until: datetime | None) -> None:
+    """Raises ValidationError for a time that holds nothing: it ends before it begins, or, without an end, begins after now."""
+    if until is not None and until < since:
+        raise ValidationError("must not be before since", "until")
+    if until is None and since > datetime.now(UTC):
+        raise ValidationError("must not be in the future", "since")
 
 
 class _Since(fields.Field[datetime]):
@@ -68,6 +76,11 @@ class Criteria(Schema):
     until = _Since(load_default=None, allow_none=True)
     ids = fields.List(fields.Integer(validate=validate.Range(1, MAX_ROW_ID)), validate=validate.Length(1, MAX_TICKED))
     state = fields.String(validate=validate.OneOf(STATES), load_default="open")
+
+    @validates_schema(skip_on_field_errors=True)
+    def _check_period(self, values: dict[str, Any], **_: Any) -> None:
+        if values["since"] and values["until"]:
+            check_period(values["since"], values["until"])
 
     @post_load
     def _filter(self, values: dict[str, Any], **_: Any) -> Filter:

@@ -430,7 +430,13 @@ _RIGHT = {"time_zone": "Europe/Berlin", "allowed_origins": ["https://shop.exampl
 
 def make_acceptable(case: schemathesis.Case, base_id: int | None, chatbot_id: int) -> None:
     """What the document cannot say of a body that fits it: else it is a 422."""
-    if not (case.meta and case.meta.generation.mode.is_positive and isinstance(case.body, dict)):
+    if not (case.meta and case.meta.generation.mode.is_positive):
+        return
+    if case.operation.path.endswith("/recover"):  # a time that ends before it begins
+        period = case.body if case.method == "POST" else case.query
+        period["since"] = "2026-01-01T00:00:00Z"
+        period.pop("until", None)
+    if not isinstance(case.body, dict):
         return
     # An address and its key go together: either without the other.
     transcription = case.body.get("transcription")

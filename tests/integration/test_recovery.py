@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
 from scripts.commands import webhooks
 from scripts.local.simulator.client import Simulator
 from shared import db
-from shared.operations import bulk_actions, webhook_recovery
+from shared.errors import InvalidPayload
+from shared.operations import bulk_actions, criteria, webhook_recovery
 from tests.builders import World
 from tests.integration.front_door import FrontDoor
 from tests.integration.test_front_door_api import Business
@@ -159,6 +160,32 @@ def test_what_is_wrong_is_said(door: FrontDoor, mine: Business) -> None:
         assert mine("POST", path, wrong).status_code == 422
     assert mine("POST", path, {"since": hours_ago(1), "pace": 1_000}).status_code == 422
     assert mine("GET", path + "?since=yesterday").status_code == 400
+
+
+def test_a_time_that_holds_nothing_is_refused(
+    door: FrontDoor, mine: Business, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endpoint = door.world.endpoint(door.world.customer)
+    path = f"/webhook-endpoints/{endpoint}/recover"
+    for since, until, name, wrong in (
+        ("2026-11-02T00:00:00Z", "2026-11-01T00:00:00Z", "until", "must not be before since"),
+        ("9000-01-01T00:00:00Z", None, "since", "must not be in the future"),
+    ):
+        period = {"since": since} | ({"until": until} if until else {})
+        begun = mine("POST", path, period)
+        assert (begun.status_code, (begun.json or {}).get("errors")) == (422, {name: f"{wrong} (got {period[name]!r})"})
+        counted = mine("GET", f"{path}?{urlencode(period)}")
+        assert (counted.status_code, (counted.json or {}).get("detail")) == (400, f"{name} {wrong}.")
+        options = [word for member, time in period.items() for word in (f"--{member}", time)]
+        monkeypatch.setattr(sys, "argv", ["webhooks", "recover", str(endpoint), *options])
+        assert webhooks.main() == 1
+        assert capsys.readouterr().err == f"webhooks: --{name} {wrong}\n"
+
+
+def test_failures_of_a_time_that_holds_nothing_are_not_asked_for() -> None:
+    with pytest.raises(InvalidPayload) as refused:
+        criteria.read({"since": "2026-11-02T00:00:00Z", "until": "2026-11-01T00:00:00Z"})
+    assert refused.value.errors == {"until": "must not be before since (got '2026-11-01T00:00:00Z')"}
 
 
 def test_the_command_counts_recovers_and_stops(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 from peewee import ModelSelect
 from werkzeug.exceptions import Conflict
 
@@ -13,6 +13,7 @@ from shared import db
 from shared.models import BulkAction, WebhookEndpoint
 from shared.operations import bulk_actions
 from shared.operations import webhook_recovery as recovery
+from shared.operations.criteria import check_period
 from shared.operations.webhook_recovery import DELIVERED, FAILED, Filter
 from shared.teaching.fields import decimal
 from shared.webhooks import endpoints
@@ -44,7 +45,13 @@ def _status() -> fields.String:
     return fields.String(validate=choices, load_default=FAILED, metadata={"description": about})
 
 
-class RecoveryQuerySchema(QuerySchema):
+class _Period(Schema):
+    @validates_schema(skip_on_field_errors=True)
+    def _check_period(self, values: dict[str, Any], **_: Any) -> None:
+        check_period(values["since"], values["until"])
+
+
+class RecoveryQuerySchema(_Period, QuerySchema):
     """Which events."""
 
     since = _Time(format="iso", required=True, metadata=_SINCE)
@@ -52,7 +59,7 @@ class RecoveryQuerySchema(QuerySchema):
     status = _status()
 
 
-class NewRecoverySchema(BodySchema):
+class NewRecoverySchema(_Period, BodySchema):
     """Which events are delivered again, and how fast."""
 
     what = "recovery"

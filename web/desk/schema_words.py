@@ -54,6 +54,8 @@ _SAID = (
     marked('must be an object, such as {"mon": [["09:00", "17:30"]]}'),
     marked("must be a time zone, such as Europe/Berlin"),
     marked("must be a time with its zone, like 2026-11-26T10:14:00Z, or how long ago, like 90m or 2d"),
+    marked("must not be before since"),
+    marked("must not be in the future"),
     marked("must name %(least)s to %(most)s providers"),
     marked("must name at most %(most)s sites"),
     marked("must name each site, without wildcards: https://shop.example, https://www.shop.example; got %(given)s"),
