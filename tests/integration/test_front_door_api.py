@@ -130,6 +130,29 @@ def test_a_business_speaks_into_a_conversation_once_per_key(door: FrontDoor, min
     assert [sent["text"] for sent in simulator.record("graph")][1:] == ["Your parcel has left."]
 
 
+def test_a_key_of_a_message_is_refused_with_any_other_member(mine: Business) -> None:
+    path, key = f"/conversations/{talk()}/messages", {"Idempotency-Key": "order-7"}
+    choice = {"id": "a", "title": "Black", "description": "As it is"}
+    body = {"content": "Which tea?", "choices": [choice], "take_over": False}
+    sent = mine("POST", path, body, **key).json
+    assert mine("POST", path, body, **key).json == sent
+    template = {"name": "order", "language": "en", "parameters": {}}
+    for other in (
+        {**body, "take_over": True},
+        {"content": "Which tea?", "choices": [choice]},
+        {**body, "choices": [{**choice, "id": "b"}]},
+        {**body, "choices": [{**choice, "description": "With milk"}]},
+        {**body, "choices": [choice, choice]},
+        {**body, "template": template},
+    ):
+        answer = mine("POST", path, other, **key)
+        assert (answer.status_code, "used for another request" in answer.text) == (422, True), other
+    assert mine("GET", f"/conversations/{talk()}").json["owner"] == "bot"  # type: ignore[index]
+    # One that was sent before `take_over` was kept fits whatever is asked.
+    db.rows("update message set metadata = metadata - 'take_over' where id = %s", [sent["id"]])  # type: ignore[index]
+    assert mine("POST", path, {**body, "take_over": True}, **key).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [({}, 422), ({"content": ""}, 422), ({"content": 7}, 422), ({"content": "x", "role": "user"}, 422), ([], 400), ("x", 400)],

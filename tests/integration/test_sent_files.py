@@ -111,6 +111,8 @@ def test_the_same_key_is_the_same_file(door: FrontDoor, mine: Business) -> None:
     assert (first.json["id"], first.json["media"]) == (again.json["id"], again.json["media"])
     assert send(door, mine, PDF, key="k1", content="See").status_code == 422
     assert send(door, mine, key="k1", content="Another").status_code == 422
+    assert send(door, mine, name="other.png", key="k1", content="See").status_code == 422
+    assert send(door, mine, key="k1", content="See", take_over="false").status_code == 422
     assert mine("POST", f"/conversations/{talk()}/messages", {"content": "See"}, **{"Idempotency-Key": "k1"}).status_code == 422
     assert len(kept()) == 1
 

@@ -169,7 +169,8 @@ def _send(conversation_id: int, message: dict[str, Any], key: str | None) -> tup
     def take_over() -> Any:
         return ownership.assign(conversation["id"], "person", "api") if message["take_over"] else []
 
-    return sending.send(customer_id(), conversation, message, key, {"source": "api"}, take_over)
+    about = {"source": "api", "take_over": message["take_over"]}
+    return sending.send(customer_id(), conversation, message, key, about, take_over)
 
 
 @api.post("/conversations/<int:conversation_id>/messages/<int:message_id>/retry")

@@ -50,19 +50,24 @@ def compose(message: Mapping[str, Any], conversation: Mapping[str, Any]) -> tupl
 
 
 def is_same(given: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
-    """Whether an earlier message is what is given now."""
-    data, file = message["data"], given.get("file")
-    if [sent["sha256"] for sent in message["media"]] != ([file.sha256] if file else []):
+    """Whether an earlier message is what is given now, in each of its members."""
+    data, file, template = message["data"], given.get("file"), given.get("template")
+    take_over = message["take_over"]  # None: nobody asked, or it was sent before this was kept
+    if take_over is not None and given.get("take_over", take_over) != take_over:
         return False
-    if file:
-        return bool(message["content"] == _words_of(file, given))
-    if template := given.get("template"):
+    if [(sent["sha256"], sent["filename"]) for sent in message["media"]] != ([(file.sha256, file.name)] if file else []):
+        return False
+    if template:
         sent = data.get("template", {})
-        return all(sent.get(name) == template[name] for name in ("name", "language", "parameters"))
-    if "template" in data or given.get("content") != message["content"]:
+        is_alone = not given.get("content") and not given.get("choices")
+        return is_alone and all(sent.get(name) == template[name] for name in ("name", "language", "parameters"))
+    words = _words_of(file, given) if file else given.get("content")
+    if "template" in data or words != message["content"]:
         return False
-    titles = [" ".join(choice["title"].split()) for choice in given.get("choices") or ()]
-    return titles == [choice["title"] for choice in data.get("choices", ())]
+    try:
+        return bool(choices.stored(given.get("choices") or ()) == data.get("choices", []))
+    except ValidationError:  # two that are alike, which were never sent
+        return False
 
 
 def check_window(conversation: Mapping[str, Any], data: Mapping[str, Any]) -> None:

@@ -132,11 +132,12 @@ def _insert(
 
 
 def _earlier(conversation_id: int, given: dict[str, Any], key: str | None) -> dict[str, Any] | None:
-    """What was sent with this key before; None if nothing was. Raises what `key_reused` makes for another content."""
+    """What was sent with this key before; None if nothing was. Raises what `key_reused` makes for another request."""
     if key is None:
         return None
     same_key = (Message.conversation == conversation_id) & (Message.idempotency_key == key)
-    message = db.row(Message.select(*MESSAGE).where(same_key))
+    take_over = Message.metadata["take_over"].as_json().alias("take_over")
+    message = db.row(Message.select(*MESSAGE, take_over).where(same_key))
     if message is None:
         return None
     message = _with_media(message)
