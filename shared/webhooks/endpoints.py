@@ -90,11 +90,10 @@ def get(customer_id: int, endpoint_id: int) -> dict[str, Any] | None:
     return row and shown(row)
 
 
-def create(customer_id: int, values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A new endpoint, with its secret; None: a chatbot is not the customer's. Raises TooMany, InvalidPayload."""
+def create(customer_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A new endpoint, with its secret. Raises TooMany, InvalidPayload, also for a chatbot that is not the customer's."""
     secret = signing.new_secret()
-    if not _owns(customer_id, values.get("chatbots")):
-        return None
+    _check_chatbots(customer_id, values.get("chatbots"))
     new = WebhookEndpoint.insert(customer=customer_id, secret=encrypt(secret), **_stored(values))
     with db.transaction():
         limits.check(limits.ENDPOINTS, customer_id, listed(customer_id))
@@ -102,14 +101,15 @@ def create(customer_id: int, values: Mapping[str, Any]) -> dict[str, Any] | None
 
 
 def change(customer_id: int, endpoint_id: int, values: Mapping[str, Any], rotates: bool = False) -> dict[str, Any] | None:
-    """The endpoint as it is now, with its secret if that is new; None: it, or one of its chatbots, is not the customer's.
+    """The endpoint as it is now, with its secret if that is new; None: it is not the customer's.
 
     A secret that is replaced signs as well for a day. Who switches an endpoint on again begins with a clean record. Call it in
-    a transaction. Raises Refused, InvalidPayload.
+    a transaction. Raises Refused, InvalidPayload, also for a chatbot that is not the customer's.
     """
-    if not _owns(customer_id, values.get("chatbots")):
-        return None
     own = _is_own(customer_id, endpoint_id)
+    if db.row(WebhookEndpoint.select(WebhookEndpoint.id).where(own)) is None:
+        return None
+    _check_chatbots(customer_id, values.get("chatbots"))
     is_turned = WebhookEndpoint.url.is_null(values.get("url") is not None)
     if "url" in values and db.row(WebhookEndpoint.select(WebhookEndpoint.id).where(own, is_turned)):
         # Events that wait to be read would have to be delivered, or the other way round.
@@ -124,7 +124,7 @@ def change(customer_id: int, endpoint_id: int, values: Mapping[str, Any], rotate
         stored["url_changed_at"] = Case(None, [is_same], fn.clock_timestamp())
     if not stored:
         return get(customer_id, endpoint_id)
-    row = db.row(WebhookEndpoint.update(**stored).where(_is_own(customer_id, endpoint_id)).returning(*COLUMNS))
+    row = db.row(WebhookEndpoint.update(**stored).where(own).returning(*COLUMNS))
     return row and {**shown(row), **({"secret": secret} if secret else {})}
 
 
@@ -174,11 +174,10 @@ def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
     return stored
 
 
-def _owns(customer_id: int, chatbots: list[int] | None) -> bool:
-    if not chatbots:
-        return True
-    own = Chatbot.select(fn.COUNT(Chatbot.id)).where((Chatbot.customer == customer_id) & Chatbot.id.in_(chatbots))
-    return int(db.scalar(own)) == len(set(chatbots))
+def _check_chatbots(customer_id: int, chatbots: list[int] | None) -> None:
+    own = Chatbot.select(Chatbot.id).where((Chatbot.customer == customer_id) & Chatbot.id.in_(chatbots or []))
+    if foreign := sorted(set(chatbots or ()) - {row["id"] for row in db.rows(own)}):
+        raise InvalidPayload("webhook endpoint", {"chatbots": f"there is no chatbot {foreign[0]}; use the ids of yours"})
 
 
 def _is_own(customer_id: int, endpoint_id: int) -> Expression:

@@ -82,7 +82,13 @@ def test_a_conversation_is_given_to_a_colleague_and_the_business_hears_of_each(d
         assert given.json["returns_at"] is not None  # type: ignore[index]
     told = db.rows("select payload from webhook_event where event = 'conversation.assigned' order by id")
     assert [(row["payload"]["owner"], row["payload"]["by"]) for row in told] == [("person", "api")] * 2
-    assert mine("PATCH", path, {**give, "assigned_to": gone.id}).status_code == 404
+    for user in (gone.id, 999_999):
+        unknown = mine("PATCH", path, {**give, "assigned_to": user})
+        assert (unknown.status_code, (unknown.json or {}).get("errors")) == (
+            422,
+            {"assigned_to": "there is no such colleague who may log in; GET /team lists them"},
+        )
+    assert mine("PATCH", "/conversations/999999", {**give, "assigned_to": gone.id}).status_code == 404
     refused = mine("PATCH", path, {"owner": "bot", "assigned_to": emma.id})
     assert (refused.status_code, refused.json["errors"]) == (  # type: ignore[index]
         422,

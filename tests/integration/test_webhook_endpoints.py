@@ -250,8 +250,14 @@ def test_a_test_event_is_an_example_that_says_so(world: World, business: Busines
 
 def test_chatbots_of_others_are_no_filter(door: FrontDoor, world: World, business: Business) -> None:
     endpoint, (_, foreign) = create(business, world), door.world.tenant()
-    assert business("PATCH", f"/webhook-endpoints/{endpoint['id']}", {"chatbots": [world.chatbot, foreign]}).status_code == 404
-    assert business("POST", "/webhook-endpoints", {"url": None, "chatbots": [foreign]}).status_code == 404
+    for method, path, given in (
+        ("PATCH", f"/webhook-endpoints/{endpoint['id']}", {"chatbots": [world.chatbot, foreign]}),
+        ("POST", "/webhook-endpoints", {"url": None, "chatbots": [foreign]}),
+    ):
+        answer = business(method, path, given)
+        wrong = {"chatbots": f"there is no chatbot {foreign}; use the ids of yours"}
+        assert (answer.status_code, (answer.json or {}).get("errors")) == (422, wrong)
+    assert business("PATCH", "/webhook-endpoints/999999", {"chatbots": [foreign]}).status_code == 404
     assert change(business, endpoint, chatbots=[world.chatbot])["chatbots"] == [world.chatbot]
     assert change(business, endpoint, chatbots=None)["chatbots"] is None
 

@@ -16,6 +16,7 @@ from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
 from shared.db.outage import repeat_refused
+from shared.errors import InvalidPayload
 from shared.inbox import work
 from shared.models import Chatbot, Contact, Conversation, MergedConversation, Message
 from web import uploads
@@ -97,8 +98,11 @@ def update_conversation(change: dict[str, Any], conversation_id: int) -> dict[st
     """
     conversation, minutes = conversation_of(conversation_id), change.get("return_after_minutes")
     if user_id := change.get("assigned_to"):
-        colleague = next((one["id"] for one in work.colleagues(customer_id()) if one["id"] == user_id), None)
-        _give(conversation["id"], existing(colleague, "colleague who may log in"), minutes)
+        if all(one["id"] != user_id for one in work.colleagues(customer_id())):
+            raise InvalidPayload(
+                "conversation", {"assigned_to": "there is no such colleague who may log in; GET /team lists them"}
+            )
+        _give(conversation["id"], user_id, minutes)
     else:
         with db.transaction():
             tickets = ownership.assign(conversation["id"], change["owner"], "api", minutes)

@@ -51,7 +51,7 @@ def create_endpoint(endpoint: dict[str, Any]) -> dict[str, Any]:
     The answer has the secret that signs its deliveries; it is shown this once.
     """
     with db.transaction():
-        created = existing(endpoints.create(customer_id(), endpoint), "chatbot")
+        created = endpoints.create(customer_id(), endpoint)
         _audited("created", created)
     return created
 

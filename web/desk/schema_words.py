@@ -76,6 +76,7 @@ _SAID = (
     marked("is the first provider's; with providers give it there only"),
     marked("there is no such knowledge base; use the id of one of yours"),
     marked("there is no such chatbot; use the id of one of yours"),
+    marked("there is no chatbot %(given)s; use the ids of yours"),
     marked("an api_key needs a base_url; the operator's provider has its own key"),
     marked("an api_key needs a base_url; the operator's has its own key"),
     marked("%(address)s needs an api_key"),

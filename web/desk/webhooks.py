@@ -131,8 +131,6 @@ def create_webhook() -> Response:
         checked = check(NewEndpointSchema, "webhook endpoint", {**given, **_headers(request.form)})
         with db.transaction():
             made = endpoints.create(g.customer.id, checked)
-            if made is None:
-                raise NotFound
             audited("webhook.created", "webhook", made["id"], name=name_of(made))
     except InvalidPayload as problem:
         return _form(None, given, translated_errors(problem.errors), status=422)
