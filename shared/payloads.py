@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
+import marshmallow
+from marshmallow import EXCLUDE, RAISE, ValidationError, fields, validate, validates_schema
 
 from shared.channels.kinds import Author, Kind
 from shared.channels.registry import CHANNELS, channel
@@ -51,6 +52,15 @@ def without_middle(text: str, limit: int) -> str:
         return text
     half = (limit - len(_LEFT_OUT.format(len(text)))) // 2
     return text[:half] + _LEFT_OUT.format(len(text) - 2 * half) + text[-half:]
+
+
+class Schema(marshmallow.Schema):
+    """Of what others send: it names what it knows to whoever writes something else."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        names = (field.data_key or name for name, field in self.load_fields.items())
+        self.error_messages["unknown"] = f"is unknown here; known: {', '.join(names)}"
 
 
 def _row_id(**options: Any) -> fields.Integer:
@@ -203,7 +213,6 @@ _readers = {queue: schema(unknown=EXCLUDE) for queue, schema in _STORED.items()}
 _PLAIN = {
     "Missing data for required field": "must be given",
     "Field may not be null": "must not be null",
-    "Unknown field": "is unknown here",
     "Invalid type": "must be an object",
     "Invalid input type": "must be an object",
     "Not a valid mapping type": "must be an object",
@@ -234,7 +243,7 @@ def check(schema: type[Schema], what: str, data: Mapping[str, Any]) -> dict[str,
 
 def refusal(what: str, messages: Mapping[str, Any], data: Mapping[str, Any]) -> InvalidPayload:
     """What `check` raises for a schema's messages; for those who load one themselves."""
-    return InvalidPayload(what, _explain(messages, data))
+    return InvalidPayload(what, {name: _first(texts, data.get(name), name) for name, texts in messages.items()})
 
 
 def in_plain_words(text: str) -> str:
@@ -253,10 +262,6 @@ def read(queue: Queue, payload: Any) -> dict[str, Any]:
 
 def _messages(problem: ValidationError) -> dict[str, Any]:
     return dict(problem.normalized_messages())  # type: ignore[no-untyped-call]  # marshmallow's one untyped method
-
-
-def _explain(messages: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _first(texts, data.get(name), name) for name, texts in messages.items()}
 
 
 def _first(texts: Any, value: Any, name: str) -> str:

@@ -9,12 +9,13 @@ import re
 from datetime import date
 from typing import Any, ClassVar, NoReturn
 
+import marshmallow
 from flask import Request
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, RAISE, ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
-from shared.payloads import MAX_ROW_ID, in_plain_words, refusal
+from shared.payloads import MAX_ROW_ID, Schema, in_plain_words, refusal
 
 #: Characters of an Idempotency-Key: with a visitor's id before it, it has to fit into an external id's 255.
 MAX_KEY = 200
@@ -81,14 +82,14 @@ class IdempotencyHeader(QuerySchema):
 class Parser(FlaskParser):
     """webargs, with our problem documents: 422 names the wrong members of a body, 400 says what else is wrong."""
 
-    def load_json(self, req: Request, _schema: Schema) -> dict[str, Any]:
+    def load_json(self, req: Request, _schema: marshmallow.Schema) -> dict[str, Any]:
         """The body, which has to be a JSON object. Raises BadRequest, UnsupportedMediaType."""
         body = req.get_json()
         if not isinstance(body, dict):
             raise BadRequest("The body must be a JSON object.")
         return body
 
-    def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:
+    def handle_error(self, error: ValidationError, req: Request, schema: marshmallow.Schema, **_: Any) -> NoReturn:
         """Raises what `web/problems.py` answers."""
         [(location, messages)] = dict(error.normalized_messages()).items()  # type: ignore[no-untyped-call]  # marshmallow's one untyped method
         if location != "json":

@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from marshmallow import Schema, ValidationError, validates_schema
+from marshmallow import ValidationError, validates_schema
 from peewee import Case, fn
 
 from shared import db
 from shared.errors import InvalidPayload, Refused
 from shared.models import Budget, BudgetReservation, Chatbot
+from shared.payloads import Schema
 from shared.teaching import fields
 from shared.teaching.hours import time_zones
 

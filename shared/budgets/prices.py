@@ -6,12 +6,13 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from marshmallow import Schema, ValidationError, validates_schema
+from marshmallow import ValidationError, validates_schema
 
 from shared import db
 from shared.config import settings
 from shared.http.urls import UrlRefused, normalize_url
 from shared.models import Chatbot, ChatbotProvider, ModelPrice
+from shared.payloads import Schema
 from shared.teaching import fields
 
 #: Of a million tokens, or of a minute.

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
-from shared.payloads import not_blank
+from shared.payloads import Schema, not_blank
 
 #: Of one reply: a list of WhatsApp has no more.
 MAX_CHOICES = 10

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, validate
 from marshmallow import fields as marshmallow_fields
+from marshmallow import validate
 from peewee import Expression, fn
 
 from shared import db
 from shared.errors import InvalidPayload, Refused
 from shared.models import Chatbot, Conversation, KnowledgeBase, limits
+from shared.payloads import Schema
 from shared.teaching import fields
 from shared.teaching.default_texts import default_texts
 from shared.teaching.hours import opening_hours_field, time_zone_field

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from marshmallow import Schema
 from peewee import JOIN, Case, Expression, ModelSelect, Value, fn
 
 from shared import db
 from shared.errors import Refused
 from shared.models import Chatbot, KnowledgeBase, KnowledgeDocument, KnowledgeItem, KnowledgeSource, limits
+from shared.payloads import Schema
 from shared.teaching import fields, storing
 from shared.teaching.languages import LANGUAGES, language_of
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, validate
 from marshmallow import fields as marshmallow_fields
+from marshmallow import validate
 from peewee import SQL, CompoundSelectQuery, Expression, fn
 
 from shared import db
@@ -17,6 +17,7 @@ from shared.config import settings
 from shared.db.credentials import encrypt
 from shared.errors import InvalidPayload
 from shared.models import Chatbot, ChatbotProvider
+from shared.payloads import Schema
 from shared.teaching import fields
 
 #: As schema.sql numbers them.

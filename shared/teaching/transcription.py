@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema
 from marshmallow import fields as marshmallow_fields
 from peewee import Case, fn
 
@@ -16,7 +15,7 @@ from shared.config import settings
 from shared.db.credentials import encrypt
 from shared.errors import InvalidPayload
 from shared.models import Chatbot
-from shared.payloads import Pattern
+from shared.payloads import Pattern, Schema
 from shared.teaching import fields
 from shared.teaching.providers import MAX_KEY, MAX_MODEL
 

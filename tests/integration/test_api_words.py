@@ -57,7 +57,7 @@ def test_a_wrong_member_is_told_in_words_of_ours(mine: Business, door: FrontDoor
     ("path", "member", "value", "text"),
     [
         ("/keys", "name", None, "must not be null"),
-        ("/keys", "nmae", "x", "is unknown here (got 'x')"),
+        ("/keys", "nmae", "x", "is unknown here; known: name (got 'x')"),
         ("/conversations/{conversation_id}/messages", "choices", [{}], "number 1, title: must be given (got nothing)"),
         ("/conversations/{conversation_id}/messages", "choices", [], "must be 1 to 10 choices (got a list of 0)"),
         ("/conversations/{conversation_id}/messages", "choices", ["a"], "number 1: must be an object (got 'a')"),

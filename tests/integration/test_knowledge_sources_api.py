@@ -115,7 +115,7 @@ def test_a_wrong_upload_is_named(owner: Business, base: int, door: FrontDoor) ->
         (upload(owner, base, "faq.exe", b"MZ"), 409, "faq.exe is of a kind that cannot be read (.exe)"),
         (upload(owner, base, "faq.csv", b""), 409, "faq.csv is empty"),
         (upload(owner, base, "faq.csv", b"a;b", language="klingon"), 422, "language: must be one of"),
-        (upload(owner, base, "faq.csv", b"a;b", color="red"), 422, "color: is unknown here"),
+        (upload(owner, base, "faq.csv", b"a;b", color="red"), 422, "color: is unknown here; known: file"),
         (upload(owner, base, "faq.csv", b"x" * 10_500_000), 413, "At most 10485760 bytes"),
         (owner._client.post(route, data={"file": "no file"}, headers=headers), 415, "multipart/form-data for a file"),
         (door.client.post(route, data=b"a;b", headers={**headers, "Content-Type": "text/csv"}), 415, "multipart/form-data"),

@@ -125,7 +125,11 @@ def test_items_by_pages_and_by_their_switch(owner: Business, door: FrontDoor) ->
             {"allowed_origins": "at most 50 sites"},
         ),
         ("/chatbots", {"name": "B", "knowledge_base_id": 999}, {"knowledge_base_id": "there is no such knowledge base"}),
-        ("/chatbots", {"name": "B", "provider_api_key": "sk"}, {"provider_api_key": "is unknown here"}),
+        (
+            "/chatbots",
+            {"name": "B", "provider_api_key": "sk"},
+            {"provider_api_key": "is unknown here; known: name, "},
+        ),
         ("/knowledge-bases", {"name": "B", "language": "klingon"}, {"language": "must be one of"}),
         ("/knowledge-bases/BASE/items", {"title": "x" * 501}, {"title": "at most 500", "content": "must be given"}),
         ("/knowledge-bases/BASE/items", {"title": "T", "content": "C", "url": "ftp://x"}, {"url": "must begin with https://"}),

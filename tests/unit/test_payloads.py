@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from marshmallow import Schema, validate
+from marshmallow import validate
 from marshmallow.fields import List, Nested
 
 from shared.channels.registry import CHANNELS, channel
 from shared.errors import InvalidPayload, PermanentError
-from shared.payloads import IncomingMessage, WebhookDelivery, check, read
+from shared.payloads import IncomingMessage, Schema, WebhookDelivery, check, read
 from shared.queues import Queue
 from shared.teaching import fields
 from shared.teaching.hours import opening_hours_field
@@ -35,7 +35,7 @@ BAD = [
     *(("content", blank, "must not be empty") for blank in BLANK),
     ("content", "x" * 16_001, "must have at most 16000 characters on widget, and has 16001"),
     ("metadata", [], "must be an object"),
-    ("colour", "red", "is unknown here (got 'red')"),
+    ("colour", "red", "is unknown here; known: chatbot_id, channel, external_user_id, content, external_id, "),
 ]
 
 
@@ -88,7 +88,10 @@ class _Chatbot(Schema):
             {"providers": [{**_ENTRY, "api_key": "sk-abc" * 5}]},
             "providers: number 1, api_key: must have at most 20 characters (got a text)",
         ),
-        ({"providers": [{**_ENTRY, "key": "sk-abc"}]}, "providers: number 1, key: is unknown here (got a text)"),
+        (
+            {"providers": [{**_ENTRY, "key": "sk-abc"}]},
+            "providers: number 1, key: is unknown here; known: kind, model, api_key (got a text)",
+        ),
         ({"providers": [[_ENTRY]]}, "providers: number 1: must be an object (got a list of 1)"),
         ({"providers": _ENTRY}, "providers: must be a list (got an object)"),
         ({"providers": [_ENTRY] * 6}, "providers: must name 1 to 5 providers (got a list of 6)"),
@@ -102,7 +105,7 @@ class _Chatbot(Schema):
             {"opening_hours": {"mon": [["09:00", "9"]]}},
             "opening_hours: mon, number 1, number 2: must be a time, such as 09:00 (got '9')",
         ),
-        ({"provider_api_key": "sk-abc"}, "provider_api_key: is unknown here (got a text)"),
+        ({"provider_api_key": "sk-abc"}, "provider_api_key: is unknown here; known: providers, opening_hours (got a text)"),
     ],
 )
 def test_an_error_inside_a_list_says_where_it_is_and_repeats_no_key(data: dict[str, Any], says: str) -> None:

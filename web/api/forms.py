@@ -30,7 +30,8 @@ def form_with_file(schema: type[BodySchema]) -> tuple[FileStorage, dict[str, Any
         **dict.fromkeys(request.files.keys() - {"file"}, ""),
     }
     try:
-        return file, dict(schema(exclude=["file"]).load(texts))
+        given = dict(schema().load({**texts, "file": file}))
+        return given.pop("file"), given
     except ValidationError as problem:
         messages = dict(problem.normalized_messages())  # type: ignore[no-untyped-call]  # marshmallow's one untyped method
         raise refusal(schema.what, messages, texts) from None

@@ -17,7 +17,7 @@ from web.desk.known_texts import marked, patterns_of
 #: What schemas say, as gettext has it.
 _SAID = (
     marked("Invalid value"),
-    marked("is unknown here"),
+    marked("is unknown here; known: %(choices)s"),
     marked("must be an object"),
     marked("must be a list"),
     marked("must be a number"),
