@@ -36,7 +36,7 @@ def add_commands(commands: Any) -> None:
     pause.set_defaults(run=_pause)
     resume = commands.add_parser("resume", help="ends a pause; what waited leaves in its order")
     resume.add_argument("id", type=count, help="of the pause; scripts/jobs pauses lists them")
-    resume.add_argument("--pace", type=count, default=int(pauses.PACE), help="jobs a second (default %(default)s)")
+    add_pace(resume, "jobs", pauses.PACE)
     resume.set_defaults(run=_resume)
     commands.add_parser("pauses", help="what is paused, by whom, and how many jobs wait").set_defaults(run=_pauses)
 
@@ -50,6 +50,12 @@ def add_criteria(command: argparse.ArgumentParser) -> None:
         command.add_argument(option, type=count, help=f"of this {option[2:]}, by its id")
     for option in ("--since", "--until"):
         command.add_argument(option, help="a time like 2026-11-26T10:14:00Z, or how long ago: 90m, 2d")
+
+
+def add_pace(command: argparse.ArgumentParser, what: str, default: float) -> None:
+    """Adds --pace. What is too fast is refused by check_pace, as the API and the desk do."""
+    span = f"{bulk_actions.SLOWEST:g} to {bulk_actions.FASTEST:g}"
+    command.add_argument("--pace", type=count, default=int(default), help=f"{what} a second, {span} (default %(default)s)")
 
 
 def criteria_of(arguments: argparse.Namespace) -> Filter | None:
@@ -160,6 +166,7 @@ def _pause(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
+    bulk_actions.check_pace(arguments.pace)
     note = partial(audited, "jobs", "pause.ended", "pause", arguments.id, None)
     released = pauses.resume(arguments.id, ACTOR, arguments.pace, note)
     if released is None:

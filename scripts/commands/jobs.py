@@ -51,8 +51,7 @@ def _arguments() -> argparse.Namespace:
     retry.add_argument("id", type=count, nargs="?", help="the job's id; without it the options say which failures are meant")
     job_failures.add_criteria(retry)
     retry.add_argument("--include-unknown", action="store_true", help="also sends again what may have arrived already")
-    pace_help = f"failures a second, {bulk_actions.SLOWEST:g} to {bulk_actions.FASTEST:g} (default %(default)s)"
-    retry.add_argument("--pace", type=count, default=int(bulk_actions.PACE), help=pace_help)
+    job_failures.add_pace(retry, "failures", bulk_actions.PACE)
     retry.add_argument("--dry-run", action="store_true", help="says what would be sent, what not and why, and does nothing")
     retry.set_defaults(run=_retry)
     message = commands.add_parser("message", help="where a message is: its jobs, and its replies'")

@@ -257,6 +257,9 @@ def test_commands_preview_replay_and_pause(world: World, simulator: Simulator, c
     assert run(jobs, "pause", "--channel", CLOUD, "--chatbot", str(world.chatbot), "--reason", "number is checked") == 0
     assert run(jobs, "pauses") == 0
     assert "number is checked" in capsys.readouterr().out
+    assert run(jobs, "resume", "1", "--pace", "201") == 1
+    assert "from 1 to 200 a second, not 201" in capsys.readouterr().err
+    assert db.scalar("select count(*) from pause") == 1, "it goes on"
     assert run(jobs, "resume", "1") == 0
     assert run(jobs, "resume", "1") == run(jobs, "replays", "9") == run(jobs, "replays", "1", "--stop") == 1
 
