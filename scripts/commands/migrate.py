@@ -24,7 +24,7 @@ from psycopg2.errors import InsufficientPrivilege, InvalidSchemaName, LockNotAva
 from scripts.local.embedded import resolved_environment
 from scripts.local.folders import data_folder
 from scripts.local.programs import ServiceFailed
-from scripts.local.terminal import unreachable, wait_for_signal
+from scripts.local.terminal import OF_URL, embedded, unreachable, wait_for_signal
 from shared import database_url as urls
 from shared.db.connecting import open_session
 from shared.db.giving_way import give_up_soon, give_way
@@ -232,7 +232,7 @@ def _migrate_somewhere(post: bool) -> list[str]:
     if url:
         print(f"migrate: DATABASE_URL: {_place(urls.parse(urls.check(url)))}", flush=True)
         return migrate_and_fill(url, post)
-    print(f"migrate: DATABASE_URL is not set: the embedded database in {data_folder()}", flush=True)
+    print(f"migrate: DATABASE_URL is not set: {embedded(data_folder())}", flush=True)
     with resolved_environment(data_folder(), announce=False) as environment:
         return migrate_and_fill(environment["DATABASE_URL"], post)
 
@@ -250,7 +250,7 @@ def why_not(problem: Exception) -> str:
     if isinstance(problem, Interrupted):
         return f"stopped in the middle: {problem}\n{NOTHING_HALF}"
     if isinstance(problem, psycopg2.OperationalError):
-        return unreachable(problem)
+        return unreachable(problem, OF_URL if os.environ.get("DATABASE_URL") else embedded(data_folder()))
     if isinstance(problem, InsufficientPrivilege):
         return (
             f"the role of DATABASE_URL lacks a right: {problem.diag.message_primary}. Migrate as the role that owns the tables; "

@@ -79,10 +79,12 @@ def web_address() -> str:
     return (os.environ.get("PUBLIC_URL") or server_address() or "https://your.address").rstrip("/")
 
 
-def use_running_services(program: str, variable: str) -> None:
-    """Points this process to the embedded services that are running. Exits, naming the variable, if there are none."""
+def use_running_services(program: str, variable: str) -> Path:
+    """Points this process to the embedded services that run; returns their folder. Exits, naming the variable, if none do."""
     chosen = chosen_data()
-    running = running_services(data_folder("demo")) or running_services(data_folder())
+    folder, running = data_folder("demo"), running_services(data_folder("demo"))
+    if running is None:
+        folder, running = data_folder(), running_services(data_folder())
     if running is None and chosen:
         sys.exit(f"{program}: no scripts/server is running with {chosen}, which SWITCHBOARD_DATA names.")
     if running is None:
@@ -91,6 +93,7 @@ def use_running_services(program: str, variable: str) -> None:
             "One with another data folder is found with SWITCHBOARD_DATA=that folder."
         )
     os.environ.update({**running, **provider_addresses()})
+    return folder
 
 
 def provider_addresses() -> dict[str, str]:

@@ -22,6 +22,8 @@ from scripts.local.environment import use_running_services
 from shared.db.outage import Unsuitable
 from shared.errors import Refused, ServiceDown
 
+#: What the database is called that a setting names.
+OF_URL = "the database of DATABASE_URL"
 #: Seconds after which a lost end is tried again: by then Python is out of the hook that lost it.
 _AGAIN = 0.05
 #: Seconds between two looks whether a signal has come.
@@ -100,8 +102,9 @@ def with_database(program: str, arguments: argparse.Namespace, *refusals: type[E
     reads its output, like `head`, has read enough.
     """
     expected: tuple[type[Exception], ...] = (Refused, *refusals)
+    database = OF_URL
     if not os.environ.get("DATABASE_URL"):
-        use_running_services(program, "DATABASE_URL")
+        database = embedded(use_running_services(program, "DATABASE_URL"))
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()
@@ -118,7 +121,7 @@ def with_database(program: str, arguments: argparse.Namespace, *refusals: type[E
         cause: Exception = problem
     except ServiceDown as problem:
         cause = problem.__cause__ if isinstance(problem.__cause__, Exception) else problem
-    print(f"{program}: {unreachable(cause)}", file=sys.stderr)
+    print(f"{program}: {unreachable(cause, database)}", file=sys.stderr)
     return 1
 
 
@@ -129,8 +132,13 @@ def _has_lost_its_reader() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def unreachable(problem: Exception) -> str:
+def embedded(folder: Path) -> str:
+    """What an embedded database is called."""
+    return f"the embedded database in {folder}"
+
+
+def unreachable(problem: Exception, database: str = OF_URL) -> str:
     """The error of a database that does not answer; libpq names the host, never the password."""
     if isinstance(getattr(problem, "orig", problem), Unsuitable):
         return str(problem)
-    return f"the database of DATABASE_URL cannot be reached: {str(problem).strip()}"
+    return f"{database} cannot be reached: {str(problem).strip()}"

@@ -17,6 +17,9 @@ from scripts.local.occupied import occupy
 from scripts.local.ports import free_port
 from scripts.local.programs import ServiceFailed, make_postgres_data, postgres_programs
 
+#: A Fernet key.
+KEY = "k" * 43 + "="
+
 
 def test_commands_find_the_server_of_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWITCHBOARD_DATA", str(tmp_path))
@@ -29,6 +32,27 @@ def test_commands_find_the_server_of_another_folder(tmp_path: Path, monkeypatch:
         environment.use_running_services("jobs", "REDIS_URL")
         assert os.environ["REDIS_URL"] == "redis://there"
         assert environment.server_address() == "http://127.0.0.1:8123"
+
+
+def test_an_embedded_database_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    """Its server dies, and what runs it has not noticed yet."""
+    there = {
+        "DATABASE_URL": "postgresql://nobody:secret@127.0.0.1:1/x",
+        "REDIS_URL": "redis://127.0.0.1:1",
+        "CREDENTIALS_KEY": KEY,
+    }
+    environment.announcement(tmp_path).write_text(json.dumps(there), encoding="utf-8")
+    with occupy(environment.services_lock(tmp_path)):
+        done = subprocess.run(
+            [sys.executable, "-m", "scripts.commands.jobs", "stats"],
+            env={**os.environ, "SWITCHBOARD_DATA": str(tmp_path), "DATABASE_URL": ""},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"jobs: the embedded database in {tmp_path} cannot be reached:")
+    assert "secret" not in done.stderr
 
 
 def test_a_free_port_is_none_that_the_system_gives_to_whoever_asks() -> None:
