@@ -41,13 +41,13 @@ def send(address: str, subject: str, text: str) -> bool:
     try:
         message = _message(address, subject, text)
     except Exception as problem:  # Python's parser of addresses raises anything for some, like a@[.example
-        log.error("mail_failed", extra={"error": type(problem).__name__, "code": None})
+        _note_failure(problem)
         return False
     try:
         with _server() as server:
             server.send_message(message)
     except _FAILURES as problem:
-        log.error("mail_failed", extra={"error": type(problem).__name__, "code": getattr(problem, "smtp_code", None)})
+        _note_failure(problem)
         return False
     log.info("mail_sent")
     return True
@@ -68,8 +68,19 @@ def is_reachable() -> bool:
         with _server():
             return True
     except _FAILURES as problem:
-        log.error("mail_failed", extra={"error": type(problem).__name__, "code": getattr(problem, "smtp_code", None)})
+        _note_failure(problem)
         return False
+
+
+def _note_failure(problem: Exception) -> None:
+    code = getattr(problem, "smtp_code", None)
+    log.error("mail_failed", extra={"host": "{}:{}".format(*_place()), "error": type(problem).__name__, "code": code})
+
+
+def _place() -> tuple[str, int]:
+    """The host and the port of SMTP_URL."""
+    url = urlsplit(settings().smtp_url)
+    return url.hostname or "", url.port or _PORTS[url.scheme]
 
 
 class _Plain(smtplib.SMTP):
@@ -87,8 +98,7 @@ class _Tls(smtplib.SMTP_SSL, _Plain):
 @contextmanager
 def _server() -> Iterator[smtplib.SMTP]:
     """By TLS wherever the server has it. A password never goes without it, but to this machine itself."""
-    url = urlsplit(settings().smtp_url)
-    host, port, trust = url.hostname or "", url.port or _PORTS[url.scheme], tls_context()
+    url, (host, port), trust = urlsplit(settings().smtp_url), _place(), tls_context()
     with under_way(_DEADLINE, _MAX_ANSWERS, longest_wait=_PATIENCE):
         server = _Tls(host, port, context=trust) if url.scheme == "smtps" else _Plain(host, port)
         try:

@@ -68,10 +68,13 @@ DRIPS = {
 def test_a_mail_server_that_drips_is_given_up(
     use: Callable[[str], None], serve: Servers, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    use(f"smtp://{serve(DRIPS[where])}")
+    server = serve(DRIPS[where])
+    use(f"smtp://ada:top-secret@{server}")
     for call in (mail.is_reachable, lambda: mail.send("ada@shop.example", "Hello", "A text.")):
         assert call() is False
     assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == ["mail_failed"] * 2
+    assert [vars(record)["host"] for record in caplog.records if record.message == "mail_failed"] == [server] * 2
+    assert "top-secret" not in str([vars(record) for record in caplog.records])
 
 
 @pytest.mark.usefixtures("hurry")
