@@ -19,7 +19,7 @@ from scripts.local.terminal import count, print_table, with_database
 from shared import db
 from shared.ai import local_model
 from shared.ai.search import try_out
-from shared.errors import InvalidPayload, Refused
+from shared.errors import InvalidPayload, PermanentError, Refused
 from shared.models import Chatbot, KnowledgeBase, KnowledgeItem
 from shared.payloads import check
 from shared.teaching import knowledge, vectors
@@ -75,6 +75,7 @@ def _vectors(arguments: argparse.Namespace) -> int:
     base = base_of(arguments)
     base_id = base["id"]
     if arguments.model:
+        _check_model(arguments.model)
         with db.transaction():
             vectors.choose(base_id, None if arguments.model == "none" else arguments.model)
             about = {"model": arguments.model, "changed": "embedding_model"}
@@ -90,6 +91,15 @@ def _vectors(arguments: argparse.Namespace) -> int:
     if state.error:
         print(f"The last attempt failed: {state.error}\nTo try again, name the model again.", file=sys.stderr)
     return 1 if state.error else 0
+
+
+def _check_model(name: str) -> None:
+    """Raises Refused for a local model that does not run here: nothing would make the vectors."""
+    if name.startswith("local:"):
+        try:
+            local_model.engine(name)
+        except PermanentError as problem:
+            raise Refused(str(problem)) from None
 
 
 def _add_item_commands(commands: Any) -> None:

