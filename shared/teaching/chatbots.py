@@ -13,8 +13,9 @@ from peewee import Expression, fn
 
 from shared import db
 from shared.errors import InvalidPayload, Refused
-from shared.models import Chatbot, Conversation, KnowledgeBase, limits
+from shared.models import Chatbot, Conversation, Job, KnowledgeBase, limits
 from shared.payloads import Schema
+from shared.queues import Queue
 from shared.teaching import fields
 from shared.teaching.default_texts import default_texts
 from shared.teaching.hours import opening_hours_field, time_zone_field
@@ -189,10 +190,10 @@ def change_chatbot(customer_id: int, chatbot_id: int, changes: dict[str, Any]) -
 def delete_chatbot(customer_id: int, chatbot_id: int) -> str | None:
     """Deletes a chatbot that nobody has spoken to, and returns its name.
 
-    Raises Refused for any other: what was said and used stays with it.
+    Raises Refused for any other: what was said and used stays with it, and what was accepted is answered.
     """
     with db.transaction():
-        # Locked: no conversation begins between the question and the answer.
+        # Locked: no conversation begins between the questions and the answer.
         bot = db.row(Chatbot.select(Chatbot.name).where(is_own(customer_id, chatbot_id)).for_update())
         if bot is None:
             return None
@@ -201,6 +202,12 @@ def delete_chatbot(customer_id: int, chatbot_id: int) -> str | None:
             raise Refused(
                 f"Chatbot {chatbot_id} has conversations ({count}), and what they used is charged for, so it stays. To end it, "
                 "empty its allowed_origins and disconnect its channels."
+            )
+        on_their_way = (Job.queue == Queue.INCOMING) & Job.closed_at.is_null() & (Job.id > 0)  # as the index has it
+        if db.row(Job.select(Job.id).where(on_their_way, Job.payload.contains({"chatbot_id": chatbot_id})).limit(1)):
+            raise Refused(
+                f"Messages to chatbot {chatbot_id} are on their way, and are answered, so it stays. To end it, empty its "
+                "allowed_origins and disconnect its channels."
             )
         db.rows(Chatbot.delete().where(Chatbot.id == chatbot_id))
     return str(bot["name"])

@@ -157,14 +157,17 @@ def test_what_is_in_use_is_not_deleted(owner: Business, door: FrontDoor) -> None
     refused = owner("DELETE", f"/knowledge-bases/{base}")
     assert refused.status_code == 409
     assert f"Chatbot {chatbot} (Bot) answers from this knowledge base" in refused.json["detail"]  # type: ignore[index]
+    empty = made(owner("POST", "/chatbots", {"name": "Empty"}))
     world.say()
+    refused = owner("DELETE", f"/chatbots/{chatbot}")
+    assert (refused.status_code, "are on their way" in refused.text) == (409, True)
+    assert owner("DELETE", f"/chatbots/{empty['id']}").status_code == 204, "nobody writes to this one"
     world.drain()
+    assert [row["status"] for row in world.messages(role="assistant")] == ["SENT"]
     refused = owner("DELETE", f"/chatbots/{chatbot}")
     assert refused.status_code == 409
     assert f"Chatbot {chatbot} has conversations (1)" in refused.json["detail"]  # type: ignore[index]
     assert db.scalar("select count(*) from usage_log") == 2
-    empty = made(owner("POST", "/chatbots", {"name": "Empty"}))
-    assert owner("DELETE", f"/chatbots/{empty['id']}").status_code == 204
 
 
 def test_a_long_text_in_any_script_fits(owner: Business, door: FrontDoor) -> None:
