@@ -94,6 +94,10 @@ def test_a_conversation_is_given_to_a_colleague_and_the_business_hears_of_each(d
         422,
         {"assigned_to": f"must come with the owner person (got {emma.id})"},
     )
+    for owner in ("bot", "closed"):
+        ignored = mine("PATCH", path, {"owner": owner, "return_after_minutes": 30})
+        wrong = {"return_after_minutes": "must come with the owner person (got 30)"}
+        assert (ignored.status_code, (ignored.json or {}).get("errors")) == (422, wrong)
     assert mine("PATCH", path, {"owner": "bot"}).json["assigned_to"] is None  # type: ignore[index]
 
 

@@ -98,6 +98,16 @@ def test_a_number_is_not_true_or_false(mine: Business, method: str, path: str, m
     ("path", "detail"),
     [
         ("/webhook-endpoints/{endpoint_id}/recover", "since must be given."),
+        (
+            "/webhook-endpoints/{endpoint_id}/recover?since=yesterday",
+            "since must be a time with its zone, like 2026-11-26T17:00:00Z, got 'yesterday'.",
+        ),
+        (
+            "/webhook-endpoints/{endpoint_id}/recover?since=2026-11-26T17:00:00+01:00",
+            "since must be a time with its zone, like 2026-11-26T17:00:00Z, got '2026-11-26T17:00:00 01:00'; in an address + is"
+            " written %2B.",
+        ),
+        ("/knowledge-bases/{base_id}/search?q=%20", "q must not be empty."),
         ("/conversations?owner=x", "owner must be one of bot, person, closed."),
         ("/conversations?before=0", "before must be a whole number of at least 1, got '0'."),
         ("/conversations?limit=0", "limit must be a whole number from 1 to 100, got '0'."),

@@ -494,6 +494,8 @@ def make_acceptable(case: schemathesis.Case, base_id: int | None, chatbot_id: in
         named = {one["name"].lower(): one for one in case.body["headers"]}
         case.body["headers"] = [one for one in named.values() if not headers_problem({one["name"]: ""})]
     case.body.pop("assigned_to", None)  # of no other business
+    if case.operation.path.endswith("/conversations/{conversation_id}"):
+        case.body.pop("return_after_minutes", None)  # only a person's has them
     if case.body.get("chatbots"):
         case.body["chatbots"] = [chatbot_id]
     if case.body.get("knowledge_base_id"):

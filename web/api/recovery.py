@@ -22,6 +22,8 @@ from web.api.schemas import PageQuerySchema, page_of, stored_id, stored_text, st
 from web.audited import BY_API, audited
 from web.parameters import BodySchema, QuerySchema
 
+#: Characters of a wrong time that are repeated to whoever sent it.
+_QUOTED = 40
 _SINCE, _UNTIL = {"description": "Events that were created from then on …"}, {"description": "… and until then, or until now."}
 
 
@@ -39,6 +41,17 @@ class _Time(fields.AwareDateTime):
             return (datetime.min if time.year == 1 else datetime.max).replace(tzinfo=UTC)
 
 
+class _QueryTime(_Time):
+    """In an address, where the + of a zone that is not written %2B is a blank."""
+
+    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> datetime:
+        try:
+            return super()._deserialize(value, *arguments, **options)
+        except ValidationError as problem:
+            hint = "; in an address + is written %2B" if " " in value else ""
+            raise ValidationError(f"{str(problem.messages[0]).rstrip('.')}, got {value[:_QUOTED]!r}{hint}.") from None
+
+
 def _status() -> fields.String:
     choices = validate.OneOf((FAILED, DELIVERED), error="must be FAILED or DELIVERED")
     about = "FAILED: what did not arrive, also what would be tried again. DELIVERED: what did, for a receiver that lost it."
@@ -54,8 +67,8 @@ class _Period(Schema):
 class RecoveryQuerySchema(_Period, QuerySchema):
     """Which events."""
 
-    since = _Time(format="iso", required=True, metadata=_SINCE)
-    until = _Time(format="iso", load_default=None, metadata=_UNTIL)
+    since = _QueryTime(format="iso", required=True, metadata=_SINCE)
+    until = _QueryTime(format="iso", load_default=None, metadata=_UNTIL)
     status = _status()
 
 

@@ -144,14 +144,17 @@ class OwnerSchema(BodySchema):
     return_after_minutes = whole(
         0,
         MAX_RETURN_MINUTES,
-        metadata={"description": "Without a message, until a person's goes back to the bot; 0: it does not. Else as before."},
+        metadata={
+            "description": "Without a message, until it goes back to the bot; 0: never. Else as before. Only with `person`."
+        },
     )
     assigned_to = row_id(metadata={"description": "Whose of the team it is from now on; only with the owner `person`."})
 
     @validates_schema
-    def _check_assigned(self, change: dict[str, Any], **_: Any) -> None:
-        if "assigned_to" in change and change.get("owner") != "person":
-            raise ValidationError("must come with the owner person", "assigned_to")
+    def _check_persons(self, change: dict[str, Any], **_: Any) -> None:
+        beside = [name for name in ("assigned_to", "return_after_minutes") if name in change]
+        if beside and change.get("owner") != "person":
+            raise ValidationError({name: ["must come with the owner person"] for name in beside})
 
 
 ConversationPageSchema = page_of("ConversationPageSchema", ConversationSchema)

@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from shared.payloads import not_blank
 from shared.teaching.chatbots import ChatbotSchema
 from shared.teaching.knowledge import BaseSchema, ItemSchema
 from web.api.schemas import MAX_PAGE, PAGE, PageQuerySchema, page_of, stored_id, stored_time
@@ -103,7 +104,7 @@ class QuestionSchema(QuerySchema):
     q = fields.String(
         required=True,
         error_messages={"required": "must be given: a question, as ?q=Do+you+ship."},
-        validate=validate.Length(1, MAX_QUESTION, error=f"must have 1 to {MAX_QUESTION} characters."),
+        validate=[not_blank, validate.Length(max=MAX_QUESTION, error=f"must have at most {MAX_QUESTION} characters")],
         metadata={"description": "A question, as a customer would write it."},
     )
 
