@@ -119,6 +119,8 @@ def _print_plan(plan: replays.Preview) -> None:
 
 def _replays(arguments: argparse.Namespace) -> int:
     if arguments.id is None:
+        if arguments.stop:
+            raise Refused("--stop ends one replay, and needs its id; scripts/jobs replays lists them")
         newest = bulk_actions.newest(replays.KIND)
         rows = ((r["id"], r["state"], r["total"], sum(r["counts"].values()), r["created_by"], r["created_at"]) for r in newest)
         print_table(("replay", "state", "of", "done", "by", "begun"), rows)

@@ -12,6 +12,7 @@ from shared import db
 from shared.db import credentials
 from shared.errors import PermanentError, Refused
 from shared.models import TABLES, ApiKey, Base, EncryptedField, encrypted_fields
+from shared.people.users import checked_name
 from web.api import keys
 
 #: Rows that are read and written at a time: others who write one of them wait for as long as these take.
@@ -45,10 +46,11 @@ def _arguments() -> argparse.Namespace:
 
 def _create(arguments: argparse.Namespace) -> int:
     manages = {"manages": True} if arguments.manages else {}
+    name = checked_name(arguments.name)
     try:
         with db.transaction():
-            key = keys.create(arguments.customer, arguments.name, **manages)
-            audited("keys", "key.created", "key", None, arguments.customer, name=arguments.name, **manages)
+            key = keys.create(arguments.customer, name, **manages)
+            audited("keys", "key.created", "key", None, arguments.customer, name=name, **manages)
     except ValueError as problem:
         raise Refused(str(problem)) from None
     print(key)

@@ -21,6 +21,7 @@ import peewee
 from scripts.local.environment import use_running_services
 from shared.db.outage import Unsuitable
 from shared.errors import Refused, ServiceDown
+from shared.payloads import id_in
 
 #: What the database is called that a setting names.
 OF_URL = "the database of DATABASE_URL"
@@ -63,10 +64,10 @@ def stop_on_signals(program: str) -> None:
 
 
 def count(text: str) -> int:
-    """An argument that is a whole number from 1."""
-    if not text.isascii() or not text.isdigit() or not int(text):
+    """An argument that is a whole number from 1, as PostgreSQL has them."""
+    if (number := id_in(text)) is None:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
-    return int(text)
+    return number
 
 
 def file_to_write(text: str) -> Path:

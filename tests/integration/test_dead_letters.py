@@ -252,6 +252,11 @@ def test_commands_preview_replay_and_pause(world: World, simulator: Simulator, c
     assert run(jobs, "replays", "1") == 0
     assert "done, 2 of 2" in capsys.readouterr().out
     assert run(jobs, "replays") == run(jobs, "pauses") == 0
+    assert run(jobs, "replays", "--stop") == 1
+    assert "--stop ends one replay, and needs its id" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(jobs, "failed", "--limit", "9" * 20)
+    assert "must be a whole number from 1, got '99999999999999999999'" in capsys.readouterr().err
     for wrong in (("retry",), ("retry", "--since", "yesterday"), ("retry", "--queue", "x"), ("pause",)):
         assert run(jobs, *wrong) == 2, wrong
     assert run(jobs, "pause", "--channel", CLOUD, "--chatbot", str(world.chatbot), "--reason", "number is checked") == 0

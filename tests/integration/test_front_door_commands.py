@@ -228,6 +228,8 @@ def test_a_retried_job_is_reported_by_one_line(door: FrontDoor) -> None:
 
 
 def test_keys_are_made_listed_and_revoked(door: FrontDoor, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(keys, "create", "--customer", str(door.world.customer), "--name", "") == 1
+    assert capsys.readouterr().err == "keys: A name has 1 to 200 characters.\n"
     assert run(keys, "create", "--customer", str(door.world.customer)) == 0
     key = capsys.readouterr().out.strip()
     owner = api_keys.owner_of(key)
