@@ -10,10 +10,13 @@ from typing import Any
 from shared.ai.refusals import error_of
 
 _BOM = b"\xef\xbb\xbf"
+#: How a piece is read: bytes that are no character stay what they are, for the character's others may come in the next piece.
+BYTES_LEFT = "surrogateescape"
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 #: What may stand between two objects of one line, of a provider that forgets the end of a line.
 _BETWEEN = re.compile(r"\s*(?:data:\s*)?")
-_DECODER = json.JSONDecoder()
+#: Line ends and tabs within a text are forbidden, and some send them all the same.
+_DECODER = json.JSONDecoder(strict=False)
 
 
 class EventReader:
@@ -69,9 +72,16 @@ def objects_of(data: bytes) -> tuple[list[dict[str, Any]], bytes]:
     if value is None:
         values = []
         for line in data.split(b"\n"):
-            found, left = _in_line(line.decode("utf-8", "replace"))
-            values, rest = values + found, left.encode() or rest
+            found, left = _in_line(line.decode("utf-8", BYTES_LEFT))
+            values, rest = values + found, left.encode("utf-8", BYTES_LEFT) or rest
     return [one for one in values if isinstance(one, dict)], rest
+
+
+def first_object(body: bytes) -> dict[str, Any] | None:
+    """The object with which a body begins that is no JSON: a byte of a character is missing, a line end within a text is not
+    escaped, or something follows the object. None if it begins with none."""
+    found, _rest = _in_line(body.removeprefix(_BOM).decode("utf-8", "replace"))
+    return found[0] if found and isinstance(found[0], dict) else None
 
 
 def _in_line(line: str) -> tuple[list[Any], str]:

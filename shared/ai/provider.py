@@ -207,6 +207,8 @@ def _json(content: bytes) -> Any:
     except (ValueError, RecursionError):
         if events.lines_of(content):
             return _unasked(content)
+        if (answer := events.first_object(content)) is not None:
+            return answer
         raise _no_completion(content) from None
 
 

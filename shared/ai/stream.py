@@ -39,7 +39,12 @@ _THINKS_ALWAYS = re.compile(r"(^|[/:_-])(r1|qwq|reasoner|thinking)($|[/:_-])", r
 _USAGE = frozenset({"usage", "x_groq", "usageMetadata", "usage_metadata"})
 #: What an event is that is no JSON: a piece of an answer, if it has one of these.
 _OF_AN_ANSWER = re.compile(rb'"(?:choices|delta|content|text)"')
+#: Half a character, as JSON may have it (a surrogate) or as bytes (events.BYTES_LEFT); and one that more may complete.
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_BYTES = re.compile("(?<![\ud800-\udbff])[\udc80-\udcff]+")
+_BEGUN_CHARACTER = re.compile(
+    "([\ud800-\udbff]|[\udcc2-\udcf4]|[\udce0-\udcf4][\udc80-\udcbf]|[\udcf0-\udcf4][\udc80-\udcbf]{2})\\Z"
+)
 
 
 class StopReading(Exception):
@@ -161,7 +166,7 @@ class AnswerStream:
         texts = {name: _mended(pieces.text) for name, pieces in self._texts.items()}
         message: dict[str, Any] = {"role": "assistant", "content": "", **texts}
         if self._calls.calls:
-            message["tool_calls"] = self._calls.calls
+            message["tool_calls"] = _mended_calls(self._calls.calls)
         return {**self._about, "choices": [{"message": message, "finish_reason": self._finish_reason}]}
 
     def _read(self, data: bytes) -> None:
@@ -269,13 +274,21 @@ class AnswerStream:
     def _whole_characters(self, text: str) -> str:
         """The text without half a character at its end, behind the half that was kept before."""
         text, self._half = self._half + text, ""
-        if "\ud800" <= text[-1] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
+        if begun := _BEGUN_CHARACTER.search(text, max(0, len(text) - 3)):
+            text, self._half = text[: begun.start()], begun[0]
         return _mended(text)
 
 
 def _mended(text: str) -> str:
-    """Characters whose two halves (surrogates) came in different chunks, put together."""
+    """Characters whose halves (surrogates, bytes) came in different chunks, put together."""
     if not _HALF_CHARACTER.search(text):
         return text
+    text = _BYTES.sub(lambda found: found[0].encode("utf-8", events.BYTES_LEFT).decode("utf-8", "replace"), text)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _mended_calls(tool_calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for function in (call["function"] for call in tool_calls):
+        if isinstance(function["arguments"], str):
+            function["arguments"] = _mended(function["arguments"])
+    return tool_calls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from scripts.local.simulator.providers import THOUGHTS
 from shared.ai import answer_text, completion, lessons, profiles, provider, refusals
 from shared.ai.failures import KeyRefused
 from shared.errors import OutsideFailure, Snooze
+from tests.unit.servers import read_request, serving
 from tests.unit.texts import BLANK
 
 TOOL = {"type": "function", "function": {"name": "hand_over", "description": "To a person.", "parameters": {"type": "object"}}}
@@ -321,6 +323,30 @@ def test_lines_or_a_list_of_pieces_are_an_answer_that_nobody_asked_to_be_a_strea
         asked = provider.Provider(f"{simulator.url}/v1", "sk", "m", 0.3, 500)
         answer = provider.complete(asked, MESSAGES, on_text=on_text)
         assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("Hi", 7, 3)
+
+
+_GREETING = json.dumps({"choices": [{"message": {"content": "Grün\tHi"}, "finish_reason": "stop"}]}, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (_GREETING.replace("ü".encode(), b"\xc3"), "Gr\ufffdn\tHi"),
+        (_GREETING.replace(b"\\t", b"\n"), "Grün\nHi"),
+        (_GREETING + b"\n\ndata: [DONE]\n\n", "Grün\tHi"),
+        (b"\xef\xbb\xbf" + _GREETING + b"\0", "Grün\tHi"),
+    ],
+    ids=["half a character", "a line end", "[DONE] behind it", "NUL behind it"],
+)
+def test_an_answer_that_is_almost_json_is_one(simulator: Simulator, body: bytes, text: str) -> None:
+    def give(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    with serving() as serve:
+        asked = provider.Provider(f"http://{serve(give)}/v1", "sk", "m", 0.3, 500)
+        for on_text in (None, lambda _text: None):
+            assert provider.complete(asked, MESSAGES, on_text=on_text).text == text
 
 
 def test_a_redirect_says_where_to(simulator: Simulator) -> None:

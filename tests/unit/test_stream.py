@@ -70,6 +70,8 @@ ODD = {
     "nonsense between": wire(HELLO[0], "data: {", "data: 7", "data: null", "nonsense", *HELLO[1:], USED),
     "parts": wire(*(chunk([{"type": "text", "text": text}]) for text in ("Hello ", "ü😀")), HELLO[3], USED),
     "half characters": wire(chunk("Hello ü\ud83d"), chunk("\ude00"), HELLO[3], USED),
+    "bytes of characters": wire(chunk("Hello A"), chunk("B"), chunk("C"), HELLO[3], USED)
+    .replace(b"A", b"\xc3").replace(b"B", b"\xbc\xf0\x9f").replace(b"C", b"\x98\x80"),
     "the whole message at once": wire({"choices": [{"message": {"content": "Hello ü😀"}, "finish_reason": "stop"}]}, USED),
     "texts (completions of old)": wire(*({"choices": [{"text": text}]} for text in ("Hello ", "ü😀")), HELLO[3], USED),
     "text in the delta": wire(*({"choices": [{"delta": {"text": text}}]} for text in ("Hello ", "ü😀")), HELLO[3], USED),
@@ -474,6 +476,24 @@ def test_a_call_as_it_was_of_old_comes_in_pieces() -> None:
         "name": "hand_over",
         "arguments": '{"reason": "loop"}',
     }
+
+
+def test_a_byte_that_is_no_character_costs_no_more_than_itself() -> None:
+    for broken, text in (("AB", "\ufffd\ufffd"), ("A", "\ufffd"), ("\tA", "\t\ufffd")):
+        body = wire(chunk("Hello "), chunk(f"{broken}you."), HELLO[3]).replace(b"\\t", b"\t")
+        stream, seen = read(body.replace(b"A", b"\xf0\x9f").replace(b"B", b"\xff"))
+        assert (answer_of(stream)[0], "".join(seen)) == (f"Hello {text}you.",) * 2
+        assert stream.is_whole
+
+
+def test_an_argument_of_a_call_is_put_together_from_bytes_of_characters() -> None:
+    parts = [{"index": 0, "function": {"name": "search_knowledge", "arguments": '{"query": "A'}}]
+    parts += [{"index": 0, "function": {"arguments": 'B"}'}}]
+    body = wire(*({"choices": [{"delta": {"tool_calls": [part]}}]} for part in parts), chunk(finish="tool_calls"))
+    stream, _ = read(body.replace(b"A", b"\xc3").replace(b"B", b"\xbc"))
+    answer = stream.completion()
+    assert isinstance(answer, dict)
+    assert answer["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == '{"query": "ü"}'
 
 
 def test_what_is_no_stream_is_given_as_it_came() -> None:
