@@ -90,6 +90,7 @@ _TEXTS = {
     "access a non local key": CLUSTER,
     "DENIED": "in protected mode",
     "ACL failure in script": "not permitted",
+    "The user executing the script can't": "not permitted",  # Valkey, and Redis from 7 on
     "is busy running": "busy with a script",  # BUSY Redis …, BUSY Valkey …
     "UNBLOCKED": "turned into a replica",  # a failover, while a command waited
     "HELLO": _OLD_PROTOCOL,  # before what is said of any command

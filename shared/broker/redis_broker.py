@@ -72,13 +72,13 @@ class Broker(RedisBroker):
         self.thread_limits: dict[str, int] = {}
         #: Whether this process takes nothing any more.
         self.retired = False
-        self._wake_channel = f"{namespace}:__wake__:"
+        self.wake_channel = f"{namespace}:__wake__:"
         self._put, self._take = (client.register_script(_lua("turns") + _lua(name)) for name in ("put", "take"))
         self._requeue, self._rescue = (client.register_script(_lua(name)) for name in ("requeue", "rescue"))
         #: The worker's queue, and its consumer threads by the queue in Redis; none in a process without a worker.
         self.work_queue: FairQueue | None = None
         self.consumer_threads: Mapping[str, ConsumerThread] = {}
-        self._listener = Listener(one_beside(client), self.states, self._wake_channel, f"{namespace}:__hand__:{self.broker_id}:")
+        self._listener = Listener(one_beside(client), self.states, self.wake_channel, f"{namespace}:__hand__:{self.broker_id}:")
 
     @property
     def is_polling(self) -> bool:
@@ -116,7 +116,7 @@ class Broker(RedisBroker):
             customer = message.options.get("customer", "")
             args += [queue_name, message.options["redis_message_id"], message.encode(), place, due, customer]
         try:
-            new, *kept = self._put(keys=[self.namespace], args=[self._wake_channel, self.broker_id, now_ms(), *args])
+            new, *kept = self._put(keys=[self.namespace], args=[self.wake_channel, self.broker_id, now_ms(), *args])
         except redis.RedisError:
             self._reclaim_soon(messages)
             raise
@@ -156,7 +156,7 @@ class Broker(RedisBroker):
     def rescue(self, dead_after: float = DEAD_AFTER) -> dict[str, list[str]]:
         """Brings back the messages of workers whose heartbeat stopped; returns their ids by queue."""
         rescued: dict[str, list[str]] = {}
-        args = [int(dead_after * 1000), self.dead_message_ttl, self._wake_channel, *every_queue()]
+        args = [int(dead_after * 1000), self.dead_message_ttl, self.wake_channel, *every_queue()]
         for queue_name, message_id in self._rescue(keys=[self.namespace], args=args):
             rescued.setdefault(queue_name.decode(), []).append(message_id.decode(errors="replace"))
         return rescued
@@ -205,7 +205,7 @@ class Broker(RedisBroker):
 
     def give_back(self, queue_name: str, message_ids: Sequence[str], worker: str | None = None) -> None:
         """Returns messages that this process has, or another, to the front of their queue, and wakes a worker for them."""
-        self._requeue(keys=[self.namespace], args=[self._wake_channel, worker or self.broker_id, queue_name, *message_ids])
+        self._requeue(keys=[self.namespace], args=[self.wake_channel, worker or self.broker_id, queue_name, *message_ids])
 
     def declare_dead(self, worker: str) -> None:
         """The next rescue brings back what this worker had in hand, without waiting for its heartbeat to become old."""

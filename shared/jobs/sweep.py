@@ -14,6 +14,7 @@ from redis.exceptions import LockError
 from redis.lock import Lock
 
 from shared import db, queues
+from shared.broker import strays
 from shared.broker.census import in_hand
 from shared.broker.enqueue import Ticket, enqueue, job_id_of, message_for, tickets_of
 from shared.broker.last_time import LastTime
@@ -49,6 +50,7 @@ def sweep(still_here: Callable[[], object] = lambda: None) -> dict[str, int]:
     `still_here` is called before each step that may take long. Raises what failed first, when all queues had their turn.
     """
     repaired = {"rescued": _rescue(), "unstuck": stuck_messages.put_back(), "enqueued": 0, "dead_letters": 0}
+    repaired["unstuck"] += strays.put_back()
     try:
         run_each(partial(_sweep_queue, queue, repaired, still_here) for queue in Queue)
     finally:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 from wsgiref.util import setup_testing_defaults
 
 import dramatiq
@@ -12,10 +16,15 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.message import Message
 
 from shared import queues
-from shared.broker.connection import warn_about_forgetful_redis
+from shared.broker import strays
+from shared.broker.connection import warn_about_forgetful_redis, word_for
 from shared.broker.enqueue import Ticket, message_for
+from shared.broker.probe import probe
 from shared.broker.redis_broker import Broker, addressed, get_broker
+from shared.config import settings
+from shared.jobs.sweep import sweep
 from shared.queues import Queue
+from tests.waiting import until
 
 LANE = Queue.OUTGOING.value
 
@@ -147,3 +156,64 @@ def test_a_redis_that_forgets_is_named_at_start(environment: dict[str, str], cap
         "redis_may_evict_jobs",
         "redis_not_persistent",
     ]
+
+
+@pytest.fixture
+def admin(environment: dict[str, str]) -> Iterator[redis.Redis]:
+    """May change what the tests' own user may."""
+    settings_of_admin = ["on", ">secret-1", "~*", "&*", "+@all"]
+    get_broker().client.execute_command("ACL", "SETUSER", "admin", *settings_of_admin)
+    url = urlsplit(settings().redis_url)
+    client = redis.Redis(host=url.hostname or "", port=url.port or 0, username="admin", password="secret-1")
+    yield client
+    client.execute_command("ACL", "SETUSER", "default", "+@all", "~*", "&*")
+    client.execute_command("ACL", "DELUSER", "admin")
+
+
+def test_what_was_refused_in_its_middle_comes_back(admin: redis.Redis) -> None:
+    """Redis notes a message and may not push it to the worker that waits: it is on no queue then, and in nobody's hands."""
+    broker = get_broker()
+    broker.declare_queue(LANE)
+    consumer = broker.consume(LANE)
+    until(lambda: next(consumer) or broker.client.hlen(f"dramatiq:__waiting__.{LANE}"), "the worker waits")
+    elsewhere = Broker(broker.client, [], broker.namespace)
+    admin.execute_command("ACL", "SETUSER", "default", "resetchannels")
+    with pytest.raises(redis.ResponseError) as refused:
+        elsewhere.put([ticket(1)])
+    assert word_for(refused.value) == "not permitted"
+    with pytest.raises(redis.ResponseError):
+        probe()
+    admin.execute_command("ACL", "SETUSER", "default", "&*")
+    probe()
+    assert [sweep()["unstuck"] for _ in range(2)] == [1, 0]
+    assert until(lambda: next(consumer), "the message comes").message_id == "job-1"
+
+
+def test_what_was_on_a_list_that_is_gone_comes_back(environment: dict[str, str]) -> None:
+    """Evicted, or deleted by somebody; what is delayed comes when it is due."""
+    broker = get_broker()
+    broker.put([ticket(11), ticket(9), ticket(10)])
+    assert ids(broker.take(LANE, 1).messages) == ["job-11"]
+    broker.put([ticket(1, delay_ms=600_000)])
+    assert strays.put_back() == 0
+    broker.client.delete(f"dramatiq:{LANE}", f"dramatiq:{LANE}.DQ.due")
+    assert strays.put_back() == 3
+    assert ids(broker.take(LANE, 10).messages) == ["job-9", "job-10"]
+    time_passes(LANE, 600)
+    assert ids(broker.take(LANE, 10).messages) == ["job-1"]
+
+
+#: Commands that change nothing.
+READS = {
+    *("hexists", "hget", "hgetall", "hkeys", "hlen", "hmget", "llen", "lpos", "lrange", "scard", "smembers", "time"),
+    *("zcard", "zcount", "zrange", "zrangebyscore", "zrank", "zscore"),
+}
+
+
+def commands_of(script: Path) -> set[str]:
+    return set(re.findall(r'call\("(\w+)"', script.read_text(encoding="utf-8")))
+
+
+def test_the_probe_does_all_that_the_scripts_do() -> None:
+    folder = Path(strays.__file__).parent
+    assert set[str]().union(*map(commands_of, folder.glob("*.lua"))) - READS == commands_of(folder / "probe.lua")

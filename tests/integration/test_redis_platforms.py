@@ -209,6 +209,7 @@ def test_a_process_that_does_not_listen_has_the_connections_that_are_set(environ
         ("BUSY Valkey is busy running a module command.", "busy with a script"),
         ("UNBLOCKED force unblock from blocking operation, instance state changed", "turned into a replica"),
         ("ERR ACL failure in script: User app has no permissions to run the 'zadd' command", "not permitted"),
+        ("ERR The user executing the script can't run this command or subcommand", "not permitted"),
         ("ERR unknown command 'EVALSHA', with args beginning with:", "older than 6.2, or a command is disabled"),
         (
             "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH'",

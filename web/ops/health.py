@@ -18,7 +18,8 @@ from flask import Blueprint, Response, jsonify, request
 from shared import db, queues
 from shared.broker import census
 from shared.broker.connection import outage, word_for
-from shared.broker.redis_broker import DEAD_AFTER, get_broker
+from shared.broker.probe import probe
+from shared.broker.redis_broker import DEAD_AFTER
 from shared.channels.registry import CHANNELS
 from shared.config import settings
 from shared.db.database_id import database_id
@@ -139,9 +140,8 @@ def _word(problem: Exception) -> str:
 
 
 def _redis() -> str:
-    """One that is full, or a replica, still answers what reads."""
-    broker = get_broker()
-    broker.client.set(f"{broker.namespace}:readiness", 1, ex=60)
+    """One that is full, or a replica, still answers what reads; one whose ACL lacks a command or a channel, all others."""
+    probe()
     outage.over()
     return "ok"
 
