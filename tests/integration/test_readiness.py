@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 import redis
 from cryptography.fernet import Fernet
@@ -73,6 +75,18 @@ def test_a_redis_that_takes_no_writes_is_not_ok(
         assert ready(well, strict=True)[0] == 503
     assert ready(well, strict=True) == (200, ready(well)[1])
     assert ready(well)[1]["status"] == "ok"
+
+
+@pytest.mark.parametrize("lock", ["message in access exclusive", "job in share"])
+def test_a_table_that_somebody_locks_is_not_ok(well: FrontDoor, lock: str) -> None:
+    """VACUUM FULL, for example, or an index made by hand."""
+    with closing(psycopg2.connect(settings().database_url)) as another, another.cursor() as cursor:
+        cursor.execute(f"lock table {lock} mode")
+        code, body = ready(well)
+        assert (code, body["status"]) == (503, "not ready")
+        assert body["checks"]["postgres"].startswith("failed: a table that messages are written to is locked")
+        another.rollback()
+        assert ready(well)[1]["status"] == "ok"
 
 
 def test_an_operator_reads_why_nothing_is_answered(well: FrontDoor, redis_refusing: RedisRefusing) -> None:
