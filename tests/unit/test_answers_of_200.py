@@ -64,6 +64,18 @@ META = {"message": "(#131047) Re-engagement message", "code": 131047}
             AccountDown,
             Reason.SESSION_OFFLINE,
         ),
+        (
+            gateway.as_it_says(answer({"status": "error", "error": "Connection Closed"})),
+            evolution.classify_error,
+            AccountDown,
+            Reason.SESSION_OFFLINE,
+        ),
+        (
+            gateway.as_it_says(answer({"error": True, "message": "Protocol error: Target closed."})),
+            waha.classify_error,
+            AccountDown,
+            Reason.SESSION_OFFLINE,
+        ),
     ],
 )
 def test_what_a_200_refuses_is_refused(said: Response, classify: Any, expected: type[Exception], reason: Reason) -> None:
@@ -86,6 +98,8 @@ def test_what_a_200_refuses_is_refused(said: Response, classify: Any, expected: 
         {"key": {"id": "3EB0"}, "status": 500, "error": "webhook"},
         {"id": "3EB0", "body": 'he wrote "error"', "statusCode": 500},
         {"error": "who knows"},
+        {"key": {"id": "3EB0"}, "error": "Connection Closed"},
+        {"error": "who knows", "text": "connection closed"},
     ],
 )
 def test_whatever_else_a_200_says_it_was_taken(as_it_says: Any, body: Any) -> None:

@@ -113,13 +113,16 @@ def show(path: str, body: dict[str, Any], headers: dict[str, str]) -> None:
 
 
 def as_it_says(answer: Response) -> Response:
-    """The answer with the status that its error names: what stands before a gateway may answer 200 to everything."""
-    if not answer.ok or b'"error"' not in answer.body:
+    """The answer with the status that its error names, or with that of a failure, if the error's words are known for one: what
+    stands before a gateway may answer 200 to everything."""
+    said = answer.json() if answer.ok and b'"error"' in answer.body else {}
+    if not get_path(said, "error") or message_id_in(said):
         return answer
-    said = answer.json()
     code = next(filter(None, (integer(get_path(said, name)) for name in ("statusCode", "status"))), 0)
-    is_refused = 400 <= code < 600 and get_path(said, "error") and not message_id_in(said)
-    return replace(answer, status=code) if is_refused else answer
+    if 400 <= code < 600:
+        return replace(answer, status=code)
+    words = str([get_path(said, name) for name in ("error", "message", "response")])
+    return answer if failure_of_gateway(500, words) is RETRY else replace(answer, status=500)
 
 
 def call_get(path: str, headers: dict[str, str]) -> Response:
