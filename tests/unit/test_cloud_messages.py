@@ -349,6 +349,10 @@ def test_errors_of_metas_own_are_items() -> None:
     [error] = parsed(errors=[{"code": 130429, "title": "Rate limit hit"}])
     assert isinstance(error, ReportedError)
     assert (error.code, error.words) == ("130429", "Rate limit hit")
+    for code, logged in (("130429", "130429"), ("to Ana: my address is", ""), ({"text": "hi"}, ""), (None, "")):
+        [odd] = parsed(errors=[{"code": code}])
+        assert isinstance(odd, ReportedError)
+        assert odd.code == logged
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def classify_error(answer: Response) -> Exception:
     """What a send stage raises for an answer that is not 2xx."""
     error = get_path(answer.json(), "error")
     error = error if isinstance(error, dict) else {}
-    text = f"WhatsApp Cloud: HTTP {answer.status}" + (f", code {known}" if (known := code_of(_code(error))) else "")
+    text = f"WhatsApp Cloud: HTTP {answer.status}" + (f", code {known}" if (known := known_code_of(error)) else "")
     meaning = meaning_of(answer.status, error)
     if meaning is _FAILED and _known_meaning(error) is None and answer.asks_to_wait:
         meaning = _LATER
@@ -103,6 +103,11 @@ def _code(error: Mapping[str, Any]) -> Any:
     code = error.get("code")
     number = number_of(code) if isinstance(code, str) else None
     return code if number is None else number
+
+
+def known_code_of(error: Mapping[str, Any]) -> str:
+    """The code for a log, "" if what stands there is none: it may be anybody's words."""
+    return code_of(_code(error))
 
 
 def _known_meaning(error: Mapping[str, Any]) -> Meaning | None:

@@ -35,7 +35,7 @@ from shared.channels.inbound import (
 )
 from shared.channels.outcomes import Reason
 from shared.channels.whatsapp_cloud import routing
-from shared.channels.whatsapp_cloud.errors import meaning_of, most_telling, words_of
+from shared.channels.whatsapp_cloud.errors import known_code_of, meaning_of, most_telling, words_of
 from shared.channels.whatsapp_cloud.identities import changed_names, updated_user_id
 from shared.channels.whatsapp_cloud.messages import read_message
 from shared.config import settings
@@ -243,7 +243,7 @@ def _failure(raw: dict[str, Any]) -> tuple[str, Reason]:
 
 
 def _error(raw: dict[str, Any]) -> InboundItem:
-    return ReportedError(raw=raw, code=str(raw.get("code")), words=words_of(raw))
+    return ReportedError(raw=raw, code=known_code_of(raw), words=words_of(raw))
 
 
 def _first_text(value: Any, *names: str) -> str:
