@@ -458,6 +458,7 @@ def test_a_picture_in_the_body_is_no_words(prefix: str, payload: dict[str, Any],
             {"choice": {"id": "r", "title": "Fri", "description": "10"}},
         ),
         ({"vCards": [VCARD], "body": VCARD}, Kind.CONTACT, CARD_WORDS, {"contacts": [CARD]}),
+        ({"vCards": VCARD}, Kind.CONTACT, CARD_WORDS, {"contacts": [CARD]}),
         ({"body": VCARD, "_data": {"type": "vcard", "body": VCARD}}, Kind.CONTACT, CARD_WORDS, {"contacts": [CARD]}),
         (
             {"body": "", "_data": {"type": "order", "orderTitle": "Chair"}},

@@ -88,9 +88,9 @@ def read_message(raw: dict[str, Any], user_id: str, profile_name: str, depth: in
 
 
 def _typed(raw: dict[str, Any]) -> dict[str, Any]:
-    """The message; one that does not say its type is of that which it has the member of."""
-    if get_text(raw, "type"):
-        return raw
+    """The message, with its type as its member is called; one that does not say it is of that which it has the member of."""
+    if said := get_text(raw, "type"):
+        return raw if said in raw else {**raw, "type": said.lower()}
     named = (name for name in (*READERS, *_APPLIED) if isinstance(raw.get(name), dict | list))
     return {**raw, "type": next(named, "unknown")}
 

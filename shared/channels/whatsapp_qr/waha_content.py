@@ -168,6 +168,7 @@ def _media_kind(raw: dict[str, Any], known: Media | None, mime: str) -> MediaKin
 def _structured(raw: dict[str, Any], data: Any, kind: str) -> Content | None:
     """Places, cards, choices, orders, polls: by WAHA's own members, or by the page's type."""
     place, cards = raw.get("location"), raw.get("vCards")
+    cards = [cards] if cards and isinstance(cards, str) else cards
     cards = list(cards.values()) if isinstance(cards, dict) else cards  # {"0": …}
     if isinstance(place, dict) and place:
         return _place(place)
