@@ -61,10 +61,14 @@ def subject(
             raise NoSuchSubject(f"{channel!r} is no channel that can be paused; use {sending}, or pause the chatbot")
     if queue is not None and queue not in list(Queue):
         raise NoSuchSubject(f"there is no queue {queue!r}; use one of {', '.join(Queue)}")
-    if chatbot_id is not None and db.row(Chatbot.select(Chatbot.id).where(Chatbot.id == chatbot_id)) is None:
-        raise NoSuchSubject(f"there is no chatbot {chatbot_id}")
     if customer_id is not None and db.row(Customer.select(Customer.id).where(Customer.id == customer_id)) is None:
         raise NoSuchSubject(f"there is no customer {customer_id}")
+    if chatbot_id is not None:
+        bot = db.row(Chatbot.select(Chatbot.customer).where(Chatbot.id == chatbot_id))
+        if bot is None:
+            raise NoSuchSubject(f"there is no chatbot {chatbot_id}")
+        if customer_id not in (None, bot["customer_id"]):
+            raise NoSuchSubject(f"chatbot {chatbot_id} is customer {bot['customer_id']}'s, not customer {customer_id}'s")
     # It would hold nothing: claimless stages do not know whose a job is (shared/jobs/pauses.py).
     for who, id, never in (("chatbot", chatbot_id, UNCLAIMED | _OF_NO_CHATBOT), ("customer", customer_id, UNCLAIMED)):
         if id is not None and queue in never:

@@ -255,7 +255,9 @@ def test_what_does_not_exist_is_not_paused(world: World) -> None:
 
 def test_a_pause_that_would_hold_nothing_or_something_else_is_refused(world: World) -> None:
     bot, customer = {"chatbot_id": world.chatbot}, {"customer_id": world.customer}
+    other = db.scalar("insert into customer (name) values ('Other') returning id")
     for wrong in (
+        {**bot, "customer_id": other},
         {"queue": "incoming-messages", **bot},
         {"queue": "outgoing-messages", **customer},
         {"queue": "webhook-delivery", **bot},
@@ -263,5 +265,10 @@ def test_a_pause_that_would_hold_nothing_or_something_else_is_refused(world: Wor
     ):
         with pytest.raises(pauses.NoSuchSubject):
             pauses.subject(**wrong)  # type: ignore[arg-type]
-    for right in ({"queue": "webhook-delivery", **customer}, {"queue": "ai-processing", **bot}, {"channel": CLOUD, **bot}):
+    for right in (
+        {**bot, **customer},
+        {"queue": "webhook-delivery", **customer},
+        {"queue": "ai-processing", **bot},
+        {"channel": CLOUD, **bot},
+    ):
         pauses.subject(**right)  # type: ignore[arg-type]
