@@ -128,8 +128,10 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 def _price(arguments: argparse.Namespace) -> int:
     costs = {name: getattr(arguments, name) for name in ("prompt", "completion", "minute")}
+    key = {"base_url": _base_url(arguments), "model": arguments.model}
+    check(prices.PriceSchema, "price", key | {name: float(cost) for name, cost in costs.items()})
     with db.transaction():
-        address = prices.set_price(_base_url(arguments), arguments.model, *costs.values())
+        address = prices.set_price(*key.values(), *costs.values())
         shown = {name: str(cost) for name, cost in costs.items()}
         audited("budgets", "price.set", "price", None, None, model=arguments.model, **shown)
     print(f"{arguments.model} at {address} costs this much for calls that end from now on")

@@ -463,6 +463,8 @@ def test_the_command(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert "hand_over (customer's own)" in printed
     assert run(command, "prices") == 0
     assert "gpt-4o-mini  0.15" in capsys.readouterr().out
+    assert run(command, "price", "", "1", "1") == 1
+    assert "model: must not be empty" in capsys.readouterr().err
     assert run(command, "set", "--customer", customer) == 1
     assert "give tokens, money, or both" in capsys.readouterr().err
     assert run(command, "remove", str(db.scalar("select min(id) from budget"))) == 0
