@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -192,6 +193,15 @@ def test_an_unknown_code_is_an_alert(caplog: pytest.LogCaptureFixture) -> None:
     _classified(400, 987654)
     [line] = caplog.records
     assert (line.levelname, line.message, line.code) == ("ERROR", "provider_code_unknown", "987654")
+
+
+def test_the_page_of_the_workers_names_each_code_of_metas_that_does_not_fail_at_once(root: Path) -> None:
+    """An operator who looks a code up there believes of any other one that its message has failed."""
+    page = (root / "workers/README.md").read_text(encoding="utf-8")
+    table = page.split("| Meta answers | the job |")[1].split("| any other code", 1)[0]
+    named = {int(number) for number in re.findall(r"\b\d+\b", table)} | set(range(200, 300))
+    waiting = {code for code, meaning in ERRORS.items() if meaning.outcome not in (Outcome.FAIL, Outcome.TEMPLATE)}
+    assert sorted(waiting - named) == []
 
 
 def test_every_reason_has_its_words() -> None:
