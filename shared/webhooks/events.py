@@ -2,7 +2,8 @@
 
 An event is made by one of four functions of schema.sql, by what it is about: message_event_v2, conversation_event_v1,
 channel_event_v1, customer_event_v1. What they return goes to job_complete_v2 and its siblings, or to events_add_v1. A new event
-is a line here, a migration with the two functions that list names, its schema (schemas.py), and a line in workers/README.md.
+is a line here, a migration with the two functions that list names, its schema (schemas.py), a line in
+workers/README.md, and its German in web/translations/de: that of its meaning in webhooks.po, of its schema in events.po.
 """
 
 from __future__ import annotations
