@@ -62,6 +62,8 @@ def _recover(arguments: argparse.Namespace) -> int:
     endpoint = _endpoint(arguments.endpoint)
     if endpoint is None:
         raise Refused(f"there is no endpoint {arguments.endpoint}")
+    if endpoint["url"] is None:
+        raise Refused(f"endpoint {arguments.endpoint} has no URL: its events are read with GET /api/v1/events")
     try:
         criteria.check_period(arguments.since, arguments.until)
     except ValidationError as wrong:

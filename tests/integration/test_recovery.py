@@ -188,6 +188,17 @@ def test_failures_of_a_time_that_holds_nothing_are_not_asked_for() -> None:
     assert refused.value.errors == {"until": "must not be before since (got '2026-11-01T00:00:00Z')"}
 
 
+@pytest.mark.parametrize("options", [[], ["--preview"]])
+def test_the_command_recovers_no_endpoint_whose_events_are_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    endpoint = world.endpoint(world.customer)
+    db.rows("update webhook_endpoint set url = null where id = %s", [endpoint])
+    monkeypatch.setattr(sys, "argv", ["webhooks", "recover", str(endpoint), "--since", "4h", *options])
+    assert webhooks.main() == 1
+    assert capsys.readouterr().err == f"webhooks: endpoint {endpoint} has no URL: its events are read with GET /api/v1/events\n"
+
+
 def test_the_command_counts_recovers_and_stops(
     world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
