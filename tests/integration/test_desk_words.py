@@ -120,6 +120,22 @@ def test_a_german_desk_says_when_something_began(world: World) -> None:
     assert odd == []
 
 
+def test_when_something_began_is_named_so_that_its_distance_reads_on(world: World) -> None:
+    ids, operator = furnish(world), Visitor(create_app(), person("operator", None))
+    for path, heading in (
+        ("/desk/operate/customers", "Created"),
+        ("/desk/operate/pauses", "Paused"),
+        ("/desk/operate/replays", "Started"),
+        ("/desk/c/{customer}/keys", "Created"),
+    ):
+        assert f'<td data-label="{heading}"><time' in operator.get(path.format(**ids)).text, path
+    for path, term in (
+        ("/desk/operate/replays/{replay}", "Started"),
+        ("/desk/c/{customer}/conversations/{conversation}", "Conversation started"),
+    ):
+        assert f"<dt>{term}</dt><dd><time" in operator.get(path.format(**ids)).text, path
+
+
 def test_a_replay_calls_a_webhook_by_its_name(world: World) -> None:
     replay = begin(Filter(endpoint_id=webhook(world)), "ops@example.com")
     page = Visitor(create_app(), person("operator", None)).get(f"/desk/operate/replays/{replay}").text
