@@ -136,6 +136,17 @@ def test_when_something_began_is_named_so_that_its_distance_reads_on(world: Worl
         assert f"<dt>{term}</dt><dd><time" in operator.get(path.format(**ids)).text, path
 
 
+def test_a_page_of_another_role_says_whom_to_ask(world: World) -> None:
+    owner, agent = (Visitor(create_app(), person(role, world.customer)) for role in ("owner", "agent"))
+    for visitor, path, words in (
+        (owner, "/desk/operate/prices", "It is for whoever runs this server."),
+        (agent, "/desk/operate/prices", "It is for whoever runs this server."),
+        (agent, f"/desk/c/{world.customer}/keys", "Ask one of them"),
+    ):
+        page = words_of(visitor.get(path).text)
+        assert (page.count("not for your role"), words in page) == (1, True), page
+
+
 def test_a_replay_calls_a_webhook_by_its_name(world: World) -> None:
     replay = begin(Filter(endpoint_id=webhook(world)), "ops@example.com")
     page = Visitor(create_app(), person("operator", None)).get(f"/desk/operate/replays/{replay}").text

@@ -52,13 +52,20 @@ def allowed(role: str) -> Callable[[View], View]:
             elif user.customer_id is not None:
                 g.customer = _customer(user, user.customer_id)
             if not users.may(user, role):
-                raise Forbidden(gettext("This page is not for your role. Ask an owner of your business."))
+                raise Forbidden(_whom_to_ask(role))
             return view(**arguments)
 
         protected.allowed = role  # type: ignore[attr-defined]  # the test that walks all routes reads it
         return protected  # type: ignore[return-value]  # the same view, protected
 
     return protect
+
+
+def _whom_to_ask(role: str) -> str:
+    """About a page of this role: owners cannot open an operator's page either."""
+    if role == "operator":
+        return str(gettext("It is for whoever runs this server. Ask them if you need something from it."))
+    return str(gettext("It is for owners of your business. Ask one of them: they can also make you an owner."))
 
 
 def current_user() -> User | None:
