@@ -9,7 +9,8 @@ import pytest
 from peewee import SQL
 
 from shared import db
-from shared.models import ChannelHealth, User
+from shared.channels.whatsapp_cloud import template_store
+from shared.models import ChannelHealth, User, WhatsappTemplate
 from shared.operations.dead_letters import Filter
 from shared.operations.replays import begin
 from tests.builders import World
@@ -134,6 +135,36 @@ def test_when_something_began_is_named_so_that_its_distance_reads_on(world: Worl
         ("/desk/c/{customer}/conversations/{conversation}", "Conversation started"),
     ):
         assert f"<dt>{term}</dt><dd><time" in operator.get(path.format(**ids)).text, path
+
+
+def test_a_german_agent_is_told_in_german_why_nothing_is_sent(world: World) -> None:
+    world.say(channel=CLOUD, user="49171")
+    world.drain()
+    template_store.learn(db.scalar("select id from whatsapp_cloud_account where chatbot_id = %s", [world.chatbot]), "1022")
+    parts = [
+        {"type": "BODY", "text": "Hello {{1}}, your order {{2}} has left."},
+        {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Track", "url": "https://shop.example/{{1}}"}]},
+    ]
+    row = {"waba_id": "1022", "name": "order_left", "language": "de", "status": "APPROVED", "components": parts}
+    db.rows(WhatsappTemplate.insert(**row))
+    agent = Visitor(create_app(), in_german(person("agent", world.customer)))
+    page = f"/desk/c/{world.customer}/conversations/{world.messages()[0]['conversation_id']}/messages"
+    assert "WhatsApp nimmt höchstens 4.096 Zeichen auf einmal" in agent.post(page, content="x" * 5_000).text
+    db.rows("update conversation set window_ends_at = now() - interval '1 minute'")
+    form = {"template": "order_left|de", "body.1": "Nora", "body.2": "A 7", "buttons.0": "A7"}
+    for wrong, words in (
+        ({"body.2": "A\t7"}, "{{2}} darf keine Zeilenumbrüche, keine Tabulatoren"),
+        ({"body.2": " "}, "{{2}} ist leer."),
+        ({"body.2": "x" * 1_020}, "Der Text wird 1.053 Zeichen lang; WhatsApp nimmt 1.024."),
+        ({"buttons.0": "A 7"}, "Track darf kein Leerzeichen haben"),
+        ({"body.3": "more"}, "Sie hat sich inzwischen geändert"),
+        ({"template": "gone|de"}, "Diese Vorlage gibt es nicht mehr."),
+    ):
+        refused = agent.post(page, **{**form, **wrong})
+        assert (refused.status_code, words in words_of(refused.text)) == (422, True), words_of(refused.text)
+        assert 'name="body.1" value="Nora"' in refused.text or "gone" in str(wrong), "what was typed stays"
+    db.rows("update whatsapp_template set status = 'PAUSED'")
+    assert "ihr Stand dort ist PAUSED." in agent.post(page, **form).text
 
 
 def test_a_page_of_another_role_says_whom_to_ask(world: World) -> None:

@@ -21,6 +21,7 @@ from web.desk.access import allowed
 from web.desk.conversations import SENT_BEFORE, add_note, back, existing, key, own_message, show
 from web.desk.file_words import file_problem
 from web.desk.message_words import CHANNEL_NAMES
+from web.desk.sending_words import sending_problem
 from web.hardening import max_body
 from web.uploads import FileRefused
 
@@ -78,7 +79,7 @@ def _send(found: dict[str, Any], message: dict[str, Any], form_key: str) -> Resp
     except FileRefused:
         raise  # an InvalidPayload, and answered by _refuse_file
     except InvalidPayload as wrong:
-        problem, status = "; ".join(f"{name} {wrongness}" for name, wrongness in wrong.errors.items()), 422
+        problem, status = sending_problem(wrong.errors), 422
     return show(existing(found["id"]), problem=problem, status=status, draft=forms.text(request.form, "content"))
 
 
