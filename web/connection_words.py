@@ -20,7 +20,7 @@ STEPS: Mapping[str, LazyString] = {
 
 #: `problem` of a step, or of a connection that was refused: what is wrong and what to do.
 PROBLEMS: Mapping[str, LazyString] = {
-    "no_answer": _l("The provider did not answer. Try again in a minute."),
+    "no_answer": _l("The provider did not answer, or not with what it was asked for. Try again in a minute."),
     "unreadable": _l(
         "The stored token cannot be read any more: the server's CREDENTIALS_KEY has changed. Enter the token once more under "
         "“New token or key”, or have whoever runs the server put the key from before back."
@@ -81,6 +81,7 @@ PROBLEMS: Mapping[str, LazyString] = {
         "This account is connected to another chatbot already. If it is one of yours, disconnect it there first; if you "
         "know nothing of it, ask whoever runs this server."
     ),
+    "has_one": _l("This chatbot has an account here by now: somebody else, or a second click, was faster. Look under Channels."),
     "no_address": _l(
         "The server does not know under which address it is reached, so the gateway cannot send it anything. Whoever "
         "runs the server has to set PUBLIC_URL."

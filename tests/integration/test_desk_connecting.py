@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import socket
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import APP_SECRET, VERIFY_TOKEN
 from tests.integration.test_channel_health import release
 from tests.integration.test_desk_browser import log_in
+from tests.integration.test_desk_words import in_german
 from tests.site import serving
 from tests.waiting import until
 from web.app import create_app
@@ -124,6 +126,53 @@ def test_a_provider_that_fails_says_nothing_of_a_key_a_session_or_an_address(app
     checks = owner.get(f"{session}/checks").text
     assert ("did not answer" in checks, "does not know this session" in checks) == (True, False)
     assert owner.post(f"{session}/secret", secret="a new key").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("channel", "kind", "answer", "status", "words"),
+    [
+        ("whatsapp_cloud", "graph_account", {"status": 503}, 503, "Meta antwortet mit HTTP 503."),
+        ("whatsapp_cloud", "graph_account", {"status": 200, "body": "<html>"}, 503, "Meta hat eine Antwort gesandt, die"),
+        ("telegram", "telegram", {"status": 429}, 503, "Telegram antwortet mit HTTP 429."),
+        ("telegram", "telegram", {"status": 200, "body": "<html>"}, 503, "Telegram hat eine Antwort gesandt, die nicht"),
+        ("whatsapp_qr", "waha", {"status": 503}, 422, "das Gateway antwortet mit HTTP 503."),
+        ("whatsapp_qr", "waha", {"fault": "reset_before"}, 503, "hat nicht geantwortet: ProtocolError"),
+    ],
+)
+def test_a_provider_that_answers_nonsense_is_to_be_asked_again(
+    app: Flask, world: World, channel: str, kind: str, answer: dict[str, object], status: int, words: str
+) -> None:
+    """In German, and not in the provider's name: it said no such thing."""
+    owner, bot = Visitor(app, in_german(person("owner", world.customer))), new_bot(world)
+    world.simulator.faults([{"kind": kind, "fault": "status", **answer}])
+    form = {"chatbot_id": bot, "name": "5551000", "secret": _BOT_TOKEN, "dialect": "waha"}
+    refused = owner.post(f"/desk/c/{world.customer}/channels/connect/{channel}", **form)
+    text = html.unescape(refused.text)
+    told = [part in text for part in ("in einer Minute noch einmal", words, "Der Anbieter sagt")]
+    assert (refused.status_code, told) == (status, [True, True, False]), text
+    assert _BOT_TOKEN not in text
+    assert accounts.find(world.customer, channel, bot) is None
+
+
+def test_who_clicks_connect_twice_is_not_told_that_the_page_is_gone(app: Flask, world: World) -> None:
+    owner, bot = Visitor(app, person("owner", world.customer)), new_bot(world)
+    page = f"/desk/c/{world.customer}/channels/connect/telegram"
+    assert owner.post(page, chatbot_id=bot, secret=_BOT_TOKEN).status_code == 303
+    again = owner.post(page, chatbot_id=bot, secret=_BOT_TOKEN)
+    assert (again.status_code, "has an account here by now" in again.text) == (409, True)
+
+
+def test_an_operator_who_names_an_account_keeps_what_was_typed(app: Flask, world: World) -> None:
+    operator, bot = Visitor(app, person("operator", None)), new_bot(world)
+    page = f"/desk/c/{world.customer}/channels/name"
+    wrong = {"chatbot_id": bot, "name": "my shop!", "dialect": "evolution", "secret": "key-of-a-gateway"}
+    refused = operator.post(f"{page}/whatsapp_qr", **wrong)
+    kept = [f'<option value="{bot}" selected>', 'value="my shop!"', '<option value="evolution" selected>']
+    assert (refused.status_code, [one in refused.text for one in kept]) == (422, [True] * 3)
+    assert refused.text.count("my shop!") == 1, "not in the other form"
+    assert "key-of-a-gateway" not in refused.text
+    refused = operator.post(f"{page}/whatsapp_cloud", chatbot_id=bot, name="+49 170", secret="EAA-secret")
+    assert ('value="+49 170"' in refused.text, "EAA-secret" in refused.text) == (True, False)
 
 
 def test_a_disconnected_account_is_free_and_what_waited_for_it_fails(app: Flask, world: World) -> None:

@@ -98,6 +98,7 @@ def _page(
         states=STATES,
         problems=problems or {},
         where=where,
+        given=request.form,
         made=made,
         site=shown_address(),
     )

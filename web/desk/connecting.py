@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 
 from shared import db
 from shared.channels import accounts, checks, connecting
-from shared.channels.checks import ProviderRefused
+from shared.channels.checks import NO_ANSWER, ProviderRefused
 from shared.channels.health import ChannelAccount
 from shared.channels.registry import CHANNELS
 from shared.channels.whatsapp_cloud import connect as cloud
@@ -47,7 +47,8 @@ def connect_own(channel: str) -> Response:
     """Connects an account that the provider says is theirs, to a chatbot that has none."""
     chatbot_id = forms.row_id(request.form, "chatbot_id") or 0
     if chatbot_id not in {bot["id"] for bot in free_bots(channel)}:
-        raise NotFound
+        own_account(channel, chatbot_id)
+        return _form(channel, "has_one", status=409)
     if len(forms.text(request.form, "secret")) > MAX_SECRET:
         return _form(channel, "secret", status=422)
     given = {name: forms.text(request.form, name) for name in ("secret", "name", "waba_id", "dialect")}
@@ -60,7 +61,7 @@ def connect_own(channel: str) -> Response:
     except ProviderRefused as refusal:
         return _form(channel, refusal.problem, refusal.words, 422)
     except OutsideFailure as failure:
-        return _form(channel, "no_answer", str(failure), 503)
+        return _form(channel, NO_ANSWER, str(failure), 503)
     account = own_account(channel, chatbot_id)
     if account.channel.account_noun == "session":  # the phone is asked on the next page
         flash(_("The session is made. It is connected once the phone has read the code."))
@@ -99,7 +100,7 @@ def replace_secret(channel: str, chatbot_id: int) -> Response:
     except ProviderRefused as refusal:
         return page(found, problem=refusal.problem, words=refusal.words, status=422)
     except OutsideFailure as failure:
-        return page(found, problem="no_answer", words=str(failure), status=503)
+        return page(found, problem=NO_ANSWER, words=str(failure), status=503)
     flash(_("Saved. Replies that waited leave now, one after the other."))
     return _to(found)
 
@@ -150,7 +151,7 @@ def page(found: ChannelAccount, looks: bool = False, *, problem: str = "", words
     rows = [one for one in accounts.overview(g.customer.id) if (one["channel"], one["chatbot_id"]) == _key(found)]
     bot = db.row(Chatbot.select(Chatbot.id, Chatbot.name).where(is_own(g.customer.id, found.chatbot_id)))
     checked = _checked(found) if looks else {"account": found, "steps": None}
-    texts = {"problem": connection_words.PROBLEMS.get(problem, problem), "words": words}
+    texts = _told(problem, words)
     answer = render_template("desk/channel.html", **checked, **_texts(found.channel.name), one=rows[0], bot=bot, **texts)
     return make_response(answer, status)
 
@@ -162,9 +163,14 @@ def _checked(found: ChannelAccount) -> dict[str, object]:
 
 
 def _form(channel: str, problem: str = "", words: str = "", status: int = 200) -> Response:
-    texts = {"problem": connection_words.PROBLEMS.get(problem, problem), "words": words}
+    texts = _told(problem, words)
     answer = render_template("desk/connect.html", bots=free_bots(channel), **_texts(channel), **texts, given=request.form)
     return make_response(answer, status)
+
+
+def _told(problem: str, words: str) -> dict[str, object]:
+    """What is wrong; of a call that failed we say ourselves how."""
+    return {"problem": connection_words.PROBLEMS.get(problem, problem), "words": words, "is_ours": problem == NO_ANSWER}
 
 
 def _texts(channel: str) -> dict[str, object]:

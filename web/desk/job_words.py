@@ -139,6 +139,10 @@ _SAID = (
     marked("%(host)s redirects again and again"),
     marked("%(why)s: the channel's credentials are not taken"),
     marked("%(host)s answered HTTP %(number)s"),
+    # connecting an account
+    marked("the gateway answers HTTP %(number)s"),
+    marked("%(name)s answers HTTP %(number)s"),
+    marked("%(name)s sent an answer that cannot be read"),
     marked("the chatbot has no active %(what)s to fetch files with"),
     marked("the folder of the files refuses: %(what)s"),
     marked("the bucket %(name)s cannot be called (%(what)s): %(advice)s"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.channels.checks import ProviderRefused, Step, asked
-from shared.channels.inbound import get_text
+from shared.channels.inbound import get_path, get_text
 from shared.channels.telegram.accounts import TOKEN
 from shared.channels.telegram.api import call, description_of, result_of
 from shared.channels.telegram.updates import ALLOWED
@@ -104,4 +104,6 @@ def _must(answer: Response, otherwise: str) -> Response:
             raise OutsideFailure(f"Telegram answers HTTP {answer.status}", words)
         problem = "token_refused" if answer.status in _UNAUTHORIZED else "address_refused"
         raise ProviderRefused(problem, f"{otherwise} (HTTP {answer.status}: {words})", words)
+    if get_path(answer.json(), "ok") is not True:  # a proxy's page
+        raise OutsideFailure("Telegram sent an answer that cannot be read")
     return answer

@@ -47,6 +47,8 @@ def number_of(phone_number_id: str, token: str) -> str:
     """The number as people know it, if it is the token's. Raises ProviderRefused, and what shared.http raises."""
     about = _ask(f"{phone_number_id}?fields=id,display_phone_number,verified_name", token, "number_refused")
     number = get_text(about, "display_phone_number")
+    if not get_text(about, "id"):
+        raise OutsideFailure("Meta sent an answer that cannot be read")
     if get_text(about, "id") != phone_number_id or not number:
         raise ProviderRefused("number_refused", f"{phone_number_id} is no phone number's id")
     return " ".join(part for part in (number, get_text(about, "verified_name")) if part)
