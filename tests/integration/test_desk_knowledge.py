@@ -124,3 +124,16 @@ def test_sources_come_in_pages(app: Flask, world: World) -> None:
         assert refreshed is None or refreshed[1] == path, "it fetches what it shows"
         path = more[1] if more else ""
     assert shown == [50, 50, 21]
+
+
+def test_a_base_that_many_chatbots_use_names_a_few_of_them(world: World) -> None:
+    base = db.scalar("select knowledge_base_id from chatbot where id = %s", [world.chatbot])
+    db.rows("update chatbot set name = 'Nora' where id = %s", [world.chatbot])
+    own = "insert into chatbot (customer_id, name, knowledge_base_id, fallback_message) select %s, name, %s, '-'"
+    owner, page = Visitor(create_app(), person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge"
+    assert "Used by <bdi>Nora</bdi></p>" in owner.get(page).text
+    db.rows(f"{own} from (values ('شركة الشاي'), ('<b>Otto</b>')) as one (name)", [world.customer, base])
+    first = "<bdi>Nora</bdi>, <bdi>شركة الشاي</bdi>, <bdi>&lt;b&gt;Otto&lt;/b&gt;</bdi>"
+    assert f"Used by {first}</p>" in owner.get(page).text
+    db.rows(f"{own} from (select 'Bot ' || n as name from generate_series(1, 57) n) as many", [world.customer, base])
+    assert f"Used by {first} and 57 more</p>" in owner.get(page).text

@@ -13,6 +13,7 @@ from shared.channels.whatsapp_cloud import template_store
 from shared.models import ChannelHealth, User, WhatsappTemplate
 from shared.operations.dead_letters import Filter
 from shared.operations.replays import begin
+from shared.people import audit
 from tests.builders import World
 from tests.integration.desk_pages import PAGES, Visitor, furnish, person, webhook
 from web.app import create_app
@@ -230,3 +231,11 @@ def test_a_replay_is_not_begun_at_another_pace_than_was_asked_for(world: World) 
     assert refused.status_code == 400
     assert "zwischen 1 und 200 pro Sekunde, nicht bei 500" in words_of(refused.text)
     assert db.scalar("select count(*) from bulk_action") == 0
+
+
+def test_the_audit_isolates_each_name(world: World) -> None:
+    with db.transaction():
+        details = {"name": "شركة الشاي", "role": "owner"}
+        audit.record("user.role_changed", "user", 7, details, user=None, customer_id=world.customer)
+    page = Visitor(create_app(), person("owner", world.customer)).get(f"/desk/c/{world.customer}/audit").text
+    assert "\u2068شركة الشاي\u2069, role: Owner" in page

@@ -5,6 +5,7 @@ A row has the name of what it is about as it was called then; what was recorded 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -126,6 +127,8 @@ VALUES: Mapping[str, LazyString] = {
     "FAILED": _l("Failed"),
     "DELIVERED": _l("Delivered"),
 }
+#: Hebrew, Arabic and their neighbours.
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _FIELDS: Mapping[str, Field] = {
     "chatbot": Chatbot.name,
     "channel": Chatbot.name,
@@ -153,7 +156,10 @@ def facts(rows: list[Row]) -> list[str]:
 
 def told(details: Mapping[str, Any]) -> list[str]:
     """Details that are no row's: each as its name and its value."""
-    return _details(details, _names([{"action": "", "subject": "", "subject_id": None, "details": details}]))
+    return [
+        _isolated(detail)
+        for detail in _details(details, _names([{"action": "", "subject": "", "subject_id": None, "details": details}]))
+    ]
 
 
 def _details(details: Mapping[str, Any], names: Names) -> list[str]:
@@ -170,7 +176,12 @@ def _line(row: Row, names: Names) -> str:
     told = details.pop("name", None)
     parts = [] if is_about_oneself(row) else [str(told) if told else _subject(row, names)]
     parts += _details(details, names)
-    return ", ".join(part for part in parts if part)
+    return ", ".join(_isolated(part) for part in parts if part)
+
+
+def _isolated(part: str) -> str:
+    """Between Unicode's marks that keep the commas around it in their places, if it is written from right to left."""
+    return f"\u2068{part}\u2069" if _RIGHT_TO_LEFT.search(part) else part
 
 
 def is_about_oneself(row: Row) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any, TypeVar
 
 from flask import Response, flash, g, make_response, render_template, request, url_for
@@ -217,8 +218,7 @@ def _bases() -> Any:
     asked = KnowledgeGap.select(fn.COUNT(KnowledgeGap.id)).where(
         KnowledgeGap.knowledge_base == KnowledgeBase.id, KnowledgeGap.closed_at.is_null()
     )
-    bots = Chatbot.select(fn.string_agg(Chatbot.name, ", ")).where(Chatbot.knowledge_base == KnowledgeBase.id)
-    return KnowledgeBase.select(*teaching.BASE, asked.alias("gaps"), bots.alias("bots"))
+    return KnowledgeBase.select(*teaching.BASE, asked.alias("gaps"))
 
 
 def _counted(base: dict[str, Any]) -> dict[str, Any]:
@@ -229,8 +229,17 @@ def _counted(base: dict[str, Any]) -> dict[str, Any]:
 def _list(problems: dict[str, str], status: int = 200) -> Response:
     own = _bases().where(KnowledgeBase.customer == g.customer.id)
     bases = [_counted(row) for row in db.rows(own.order_by(KnowledgeBase.name, KnowledgeBase.id))]
-    page = render_template("desk/knowledge.html", bases=bases, problems=problems, languages=languages(), own=own_language())
-    return make_response(page, status)
+    more = {"users": _users(), "problems": problems, "languages": languages(), "own": own_language()}
+    return make_response(render_template("desk/knowledge.html", bases=bases, **more), status)
+
+
+def _users() -> dict[int, list[str]]:
+    """Of each base that is used: the names of the chatbots that answer from it, the oldest first."""
+    one, found = Chatbot, defaultdict[int, list[str]](list)
+    is_own = (one.customer == g.customer.id) & one.knowledge_base.is_null(False)
+    for row in db.rows(one.select(one.name, one.knowledge_base).where(is_own).order_by(one.id)):
+        found[row["knowledge_base_id"]].append(row["name"])
+    return found
 
 
 def _item(base_id: int, item_id: int) -> dict[str, Any]:
