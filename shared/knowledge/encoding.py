@@ -58,6 +58,17 @@ _AS_WRITTEN = str.maketrans(_DRAWN)
 #: Letters of Hebrew and Arabic in the shape that they have at one place of a word.
 _SHAPES = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]+")
 _SOFT_HYPHEN = re.compile("\u00ad[ \\n]?|[\u200b\u2060\ufeff]")
+#: A sign of UTF-8 beyond ASCII; any byte beyond it; signs that no text has.
+_SIGN = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}"
+    rb"|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)
+_HIGH = re.compile(rb"[\x80-\xff]")
+_CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
+#: What begins a sign of UTF-8 and hardly any word of an old code page: Â, Ã.
+_CUT = (b"\xc2", b"\xc3")
+#: Bytes that Windows' code page has no sign for, and that programs take over as they are.
+_NO_SIGN = frozenset("\x81\x8d\x8f\x90\x9d")
 #: Bytes that a guess looks at.
 SAMPLE = 64 * 1024
 #: The share of letters beyond ASCII from which a text is not in Latin script: German has one in thirty.
@@ -73,14 +84,57 @@ def decode(body: bytes, declared: str = "") -> str:
     for mark, name in _MARKS:
         if body.startswith(mark):
             return body.decode(name, "replace")
+    body = body.rstrip(b"\0") if body.endswith(b"\0\0\0\0") else body  # room that a program took and did not fill
     if b"\0" in body[:SAMPLE]:
-        return _without_mark(body)
-    for name in ("utf-8", _meant(declared)):
-        try:
-            return body.decode(name)
-        except (UnicodeDecodeError, LookupError):
-            pass
-    return body.decode(_guess(body), "replace")
+        return _with_zeros(body)
+    try:
+        return _once(body.decode())
+    except UnicodeDecodeError:
+        pass
+    if _is_nearly_utf8(body):
+        return body.decode("utf-8", "switchboard_odd_bytes")
+    try:
+        return body.decode(_meant(declared))
+    except (UnicodeDecodeError, LookupError):
+        return body.decode(_guess(body), "replace")
+
+
+def _is_nearly_utf8(body: bytes) -> bool:
+    """Whether it is UTF-8 but for some bytes: of a sign that was cut in two, or of a line that another program added. Of an old
+    code page most signs beyond ASCII do not look so."""
+    signs = len(_SIGN.findall(body))
+    return 0 < signs >= len(_HIGH.findall(_SIGN.sub(b"", body)))
+
+
+def _odd_bytes(problem: UnicodeError) -> tuple[str, int]:
+    """What stands for bytes that are no UTF-8: the sign that Windows means by one; nothing for the rest of one that was cut."""
+    assert isinstance(problem, UnicodeDecodeError), "it is for decoding"
+    odd, is_last = problem.object[problem.start : problem.end], problem.end == len(problem.object)
+    is_cut = len(odd) > 1 or odd in _CUT or is_last
+    return "" if is_cut else odd.decode("cp1252", "ignore"), problem.end
+
+
+def _no_sign(problem: UnicodeError) -> tuple[bytes, int]:
+    """Writes bytes that Windows' code page has no sign for. Raises the problem for any other sign."""
+    assert isinstance(problem, UnicodeEncodeError), "it is for encoding"
+    odd = problem.object[problem.start : problem.end]
+    if not _NO_SIGN.issuperset(odd):
+        raise problem
+    return odd.encode("latin-1"), problem.end
+
+
+codecs.register_error("switchboard_odd_bytes", _odd_bytes)
+codecs.register_error("switchboard_no_sign", _no_sign)
+
+
+def _once(text: str) -> str:
+    """A text whose UTF-8 somebody took for Windows' code page and saved as UTF-8 once more: GrÃ¶ÃŸe. Any other stays."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("cp1252", "switchboard_no_sign").decode()
+    except UnicodeError:
+        return text
 
 
 def _meant(declared: str) -> str:
@@ -98,17 +152,29 @@ def as_written(text: str) -> str:
     return _SOFT_HYPHEN.sub("", text.translate(_AS_WRITTEN))
 
 
-def _without_mark(body: bytes) -> str:
-    """UTF-16 of mostly Western text has a NUL in every other byte; anything else with NULs is no text."""
+def _with_zeros(body: bytes) -> str:
+    """UTF-16 without its mark: of mostly Western text, which has a NUL in every other byte, or of another script; between the two
+    a text into which NULs were lost. Anything else with NULs is no text."""
     sample = body[:SAMPLE]
     for name, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
         if zeros.count(0) > 0.7 * len(zeros):
             return body.decode(name, "replace")
+    if lost_in := _without_zeros(body):
+        return lost_in
     for name in ("utf-16-le", "utf-16-be"):  # of a text in another script: only its spaces and line ends have a NUL
         text = body.decode(name, "replace")
         if any(space in text for space in " ,;\t\n") and all(sign.isprintable() or sign in "\r\n\t" for sign in text[:SAMPLE]):
             return text
     raise Unreadable(_NOT_A_TEXT)
+
+
+def _without_zeros(body: bytes) -> str:
+    """The text, if it is one without its NULs: the other bytes of UTF-16 are none, or signs that no text has."""
+    try:
+        text = body.replace(b"\0", b"").decode()
+    except UnicodeDecodeError:
+        return ""
+    return "" if _CONTROL.search(text) else text
 
 
 def _guess(body: bytes) -> str:

@@ -55,6 +55,42 @@ def test_a_table_of_an_old_code_page(encoding: str, header: str, question: str, 
     assert pairs("faq.csv", f"{header}\n{question},{answer}\n".encode(encoding)) == [(question, answer)]
 
 
+UTF_8 = "Frage;Antwort\nWas kostet Größe M?;5,00 € – für alle 😀\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("odd", "answer"),
+    [
+        (b"Gr\xfc\xdfe?;Sch\xf6n.", "Schön."),  # a line that another program added
+        ("Wann?;Schön und gü".encode()[:-1], "Schön und g"),  # cut within a sign
+        ("Wann?;Bald 😀".encode()[:-2], "Bald"),
+        ("Wann?;Schö".encode()[:-1] + b".\nWo?;Hier", "Sch."),
+        (b"Wann?;B\0ald", "Bald"),
+        (b"Wann?;Bald\n" + bytes(1_000), "Bald"),
+        (b"Wann?;Bald \x96 morgen", "Bald – morgen"),
+    ],
+)
+def test_a_few_odd_bytes_cost_no_other_word(odd: bytes, answer: str) -> None:
+    """One byte that is no UTF-8 made `GrĂ¶Ăźe` of every `Größe` in the file, and one NUL made Chinese of it."""
+    found = pairs("faq.csv", UTF_8 + odd)
+    assert found[0] == ("Was kostet Größe M?", "5,00 € – für alle 😀")
+    assert found[1][1] == answer
+
+
+def test_a_page_with_one_odd_byte_is_read_like_any_other() -> None:
+    page = "<html><head><meta charset=utf-8><title>Größe</title></head><body><p>Größe und Maße stehen im Schuh.</p>"
+    for odd in (b"<p>Sch\xc3</p>", b"<p>\0</p>", b"<p>\xfc</p>"):
+        ((title, content),) = pairs("", page.encode() + odd, url="https://shop.example/a", media_type="text/html; charset=utf-8")
+        assert title == "Größe"
+        assert content.startswith("Größe und Maße stehen im Schuh.")
+
+
+def test_what_was_encoded_twice_is_read_as_it_was_meant() -> None:
+    written = "".join(bytes([byte]).decode("latin-1" if byte in b"\x81\x8d\x8f\x90\x9d" else "cp1252") for byte in UTF_8)
+    assert pairs("faq.csv", written) == [("Was kostet Größe M?", "5,00 € – für alle 😀")]
+    assert pairs("faq.csv", "Frage;Antwort\nWas ist Ã¶?;Ein ö.") == [("Was ist Ã¶?", "Ein ö.")]
+
+
 HEADERS = [
     "質問,回答", "问题,答案", "問題,回答", "질문,답변", "Вопрос,Ответ", "Soru,Cevap", "Pytanie,Odpowiedź", "السؤال,الجواب",
     "שאלה,תשובה", "Spørgsmål,Svar", "Fråga,Svar", "Kysymys,Vastaus", "Otázka,Odpověď", "Întrebare,Răspuns", "Kérdés,Válasz",
