@@ -123,6 +123,9 @@ def test_what_is_more_than_words(content: dict[str, Any], kind: Kind, data: dict
         ("/order_status@tea_bot 4711\nplease", "order status 4711\nplease", Kind.TEXT),
         ("/stop", "/stop", Kind.SYSTEM),
         ("/stopp", "stopp", Kind.TEXT),
+        ("/stop Wie kündige ich?", "stop Wie kündige ich?", Kind.TEXT),
+        ("/start Wie lange dauert es?", "Wie lange dauert es?", Kind.TEXT),
+        ("/start@tea_bot\nHallo", "Hallo", Kind.TEXT),
         ("/etc/hosts", "/etc/hosts", Kind.TEXT),
         ("/ 5", "/ 5", Kind.TEXT),
         ("I pressed /start", "I pressed /start", Kind.TEXT),
@@ -137,6 +140,7 @@ def test_the_payload_of_a_link_is_kept_like_an_ad() -> None:
     item = read(text="/start product_4711", entities=[{"type": "bot_command", "offset": 0, "length": 6}])
     assert item.data == {"referral": {"source_type": "link", "source_id": "product_4711"}}
     assert item.content == "👋\n(comes from the link: product_4711)"
+    assert read(text="/start Hallo, wo bleibt es?").data == read(text="/start\nHallo").data == {}
     assert isinstance(item_of({"message": message(text="/start x", chat={"id": -5, "type": "group"})}), IgnoredItem)
 
 

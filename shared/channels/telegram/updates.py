@@ -40,6 +40,8 @@ _WRITTEN = (
 _GIVEN = ("gift", "unique_gift", "successful_payment", "refunded_payment")
 #: A command: /start, /order_status 4711, /help@tea_bot. Nothing else begins like one: "/etc/hosts" is a text.
 _COMMAND = re.compile(r"/([a-z0-9_]{1,32})(?:@\w+)?((?:\s.*)?)", re.I | re.S | re.ASCII)
+#: What a link may give to /start; anything else behind that was typed.
+_PAYLOAD = re.compile(r"[\w-]{1,64}", re.ASCII)
 #: Commands of somebody who wants to hear no more; a person sees them, and the bot is silent until the next message.
 _NOT_ANSWERED = frozenset({"stop"})
 
@@ -83,13 +85,14 @@ def _message(body: dict[str, Any], message: dict[str, Any]) -> InboundItem:
         return IgnoredItem(raw=body)
     data, media = data_of(message), media_of(message)
     command, argument = _command(message)
-    if command == "start" and argument:
-        data["referral"] = {"source_type": "link", "source_id": argument}
-    words = in_words(data, _command_words(command, argument) or words_of(message))
+    typed = argument
+    if command == "start" and _is_payload(message, argument):
+        data["referral"], typed = {"source_type": "link", "source_id": argument}, ""
+    words = in_words(data, _command_words(command, typed) or words_of(message))
     if kind == "text" and not words:  # nobody needs to hear that we read only text
         return IgnoredItem(raw=body)
     metadata = {"profile_name": name_of(message.get("from")), "topic": _topic(message)}
-    is_silent = command in _NOT_ANSWERED or (kind in _GIVEN and not words)
+    is_silent = (command in _NOT_ANSWERED and not typed) or (kind in _GIVEN and not words)
     if (not words or media) and not is_silent:
         metadata["attachment" if words else "unsupported"] = kind
     return InboundMessage(
@@ -117,11 +120,19 @@ def _command(message: dict[str, Any]) -> tuple[str, str]:
     return (found[1].lower(), found[2].strip()) if found else ("", "")
 
 
-def _command_words(command: str, argument: str) -> str:
-    """What a person who pressed it would say: the bot that is started is greeted, in no language; others are their words."""
-    if command in _NOT_ANSWERED:
+def _is_payload(message: dict[str, Any], argument: str) -> bool:
+    """Whether a link has put it there, and nobody typed it: one word, in the command's line."""
+    return bool(_PAYLOAD.fullmatch(argument)) and get_text(message, "text").endswith(f" {argument}")
+
+
+def _command_words(command: str, typed: str) -> str:
+    """What a person who pressed it would say: the bot that is started is greeted, in no language; others are their words, as is
+    what was typed behind one."""
+    if command == "start":
+        return typed or "👋"
+    if command in _NOT_ANSWERED and not typed:
         return f"/{command}"
-    return "👋" if command == "start" else f"{command.replace('_', ' ')} {argument}".strip()
+    return f"{command.replace('_', ' ')} {typed}".strip()
 
 
 def _is_private(message: dict[str, Any]) -> bool:
