@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,6 +65,10 @@ _OTHERS = {
     ".epub": "export it as PDF",
     ".zip": "unpack it, and import its files one by one",
 }
+#: How pages and JSON begin, whatever their name says: a login page that was saved in a table's place, an export of another kind.
+_PAGE = re.compile(rb"\A(?:\xef\xbb\xbf)?\s{0,100}(?:<!doctype html|<html[\s>])", re.I)
+_JSON = re.compile(rb"\A(?:\xef\xbb\xbf)?\s{0,100}(?:\{|\[\s{0,100}\{)\s{0,100}\"")
+_TABLES, _TEXTS = (".csv", ".tsv"), (".txt", ".text", ".md", ".markdown")
 SUPPORTED = "CSV, TSV, Excel (.xlsx), Markdown, plain text, PDF, Word (.docx) and HTML"
 
 
@@ -87,6 +92,7 @@ def kind_of(raw: Raw) -> str:
             raise Unreadable(
                 f"is no page, but {raw.media_type.partition(';')[0][:100] or 'something else'}; HTML, PDF and texts can be read"
             )
+        extension = ".html" if extension in _TEXTS and _PAGE.match(raw.body) else extension
     elif extension not in _READERS:
         extension = media or extension
     return supported(f"x{extension}")
@@ -103,6 +109,10 @@ def read(raw: Raw) -> Document:
     extension = kind_of(raw)
     if extension in (".xlsx", ".xlsm", ".docx"):
         _check_zip(raw.body)
+    if extension in (*_TABLES, *_TEXTS) and _PAGE.match(raw.body):
+        raise Unreadable("is an HTML page, whatever its name says; export it again, or name it .html if that page is meant")
+    if extension in _TABLES and _JSON.match(raw.body):
+        raise Unreadable("is JSON, whatever its name says; export it as CSV")
     return _READERS[extension](raw)
 
 

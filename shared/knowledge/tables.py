@@ -33,6 +33,11 @@ MAX_LINE = 20_000
 #: Rows that a warning names.
 NAMED = 5
 
+#: A line that Excel took for one cell: all of it is in quotation marks, and those within it are doubled.
+_ONE_CELL = re.compile(r'"((?:[^"]|"")*)"[,;\t ]*')
+#: What a spreadsheet writes where a formula has no result, in any language, and where a column is too narrow.
+_NO_RESULT = re.compile(r"#(?:[A-ZÀ-Þ0-9/]{2,12}[!?]|N/A|NV|#{2,})")
+
 _ENTITY = re.compile(r"&(?:#\d{2,5}|[A-Za-z]{2,6});")
 
 
@@ -64,7 +69,7 @@ def _named(rows: list[str]) -> str:
 
 def read_csv(raw: Raw) -> Document:
     """A CSV or TSV file, with any of the usual delimiters."""
-    text = decode(raw.body)
+    text = _lines_in_quotes(decode(raw.body))
     first, _, rest = text.partition("\n")
     if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:  # Excel's own line
         text, delimiter = rest, first.strip()[4]
@@ -72,6 +77,13 @@ def read_csv(raw: Raw) -> Document:
         delimiter = "\t" if raw.name.lower().endswith(".tsv") else _delimiter(text)
     problems = Problems()
     return document_of(raw, [_rows(text, delimiter, problems)], problems, delimiter)
+
+
+def _lines_in_quotes(text: str) -> str:
+    """The table within one that was opened with the wrong delimiter and saved: each of its lines became one cell."""
+    lines = [_ONE_CELL.fullmatch(line) for line in text.splitlines() if line.strip()]
+    found = [line[1].replace('""', '"') for line in lines if line]
+    return "\n".join(found) if len(found) == len(lines) else text
 
 
 def _rows(text: str, delimiter: str, problems: Problems) -> Iterator[Row]:
@@ -201,7 +213,8 @@ def _without_html(cell: str) -> str:
 
 
 def _stripped(row: Row) -> list[str]:
-    return [cell.strip() for cell in row]
+    """A row's cells; one without a result is empty."""
+    return ["" if _NO_RESULT.fullmatch(cell) else cell for cell in map(str.strip, row)]
 
 
 def _rejoined(row: Row, cells: int, delimiter: str) -> Row:

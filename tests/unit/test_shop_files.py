@@ -77,6 +77,44 @@ def test_a_few_odd_bytes_cost_no_other_word(odd: bytes, answer: str) -> None:
     assert found[1][1] == answer
 
 
+@pytest.mark.parametrize("tail", ["", ";;", ","])
+@pytest.mark.parametrize("rows", ['Frage,Antwort\nWas?,"Das, und ""dies"""', 'Frage;Antwort\nWas?;Das, und "dies"'])
+def test_a_table_whose_lines_became_cells_is_read_as_it_was(rows: str, tail: str) -> None:
+    """Opened in Excel with the wrong delimiter, and saved."""
+    lines = (line.replace('"', '""') for line in rows.splitlines())
+    assert pairs("faq.csv", "".join(f'"{line}"{tail}\r\n' for line in lines)) == [("Was?", 'Das, und "dies"')]
+
+
+@pytest.mark.parametrize("result", ["#REF!", "#NAME?", "#N/A", "#NV", "#BEZUG!", "#DIV/0!", "#######"])
+def test_a_formula_without_a_result_is_no_answer(result: str) -> None:
+    document = readers.read(Raw("faq.csv", f"Frage;Antwort\nWann?;{result}\nWo?;#1 in Köln\n".encode()))
+    assert [(item.title, item.content) for item in document.items] == [("Wo?", "#1 in Köln")]
+    assert document.warning == "left out: row 2 has no answer"
+
+
+SIGN_IN = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Login, please; ok</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "reason"),
+    [
+        *((f"faq{kind}", SIGN_IN, "is an HTML page, whatever its name says") for kind in (".csv", ".tsv", ".txt", ".md")),
+        ("faq.csv", "\ufeff <html>\n<body>a,b</body></html>", "is an HTML page"),
+        ("faq.csv", '[{"question": "A?", "answer": "B"}]', "is JSON, whatever its name says; export it as CSV"),
+        ("faq.csv", '{\n  "question": "A?", "answer": "B"}', "is JSON"),
+    ],
+)
+def test_a_file_that_is_another_than_its_name_says_so(name: str, body: str, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        pairs(name, body)
+
+
+def test_a_page_that_its_server_calls_a_text_is_a_page() -> None:
+    page = "<html><head><title>Hours</title></head><body><p>We are open from nine to six every day.</p></body></html>"
+    found = pairs("", page, url="https://shop.example/a", media_type="text/plain; charset=utf-8")
+    assert found == [("Hours", "We are open from nine to six every day.")]
+
+
 def test_a_page_with_one_odd_byte_is_read_like_any_other() -> None:
     page = "<html><head><meta charset=utf-8><title>Größe</title></head><body><p>Größe und Maße stehen im Schuh.</p>"
     for odd in (b"<p>Sch\xc3</p>", b"<p>\0</p>", b"<p>\xfc</p>"):

@@ -67,6 +67,8 @@ _SAID = (
     marked("is no sitemap"),
     marked("is a damaged gzip file"),
     marked("is not a text file, whatever its name says; save it as CSV or plain text in UTF-8"),
+    marked("is an HTML page, whatever its name says; export it again, or name it .html if that page is meant"),
+    marked("is JSON, whatever its name says; export it as CSV"),
     marked("the sitemap lists no pages of this site"),
     marked("the site has more than %(number)s pages; %(most)s are imported, some of each sitemap"),
     marked("the site has no sitemap that can be found; give the address of one, or import its pages one by one"),
