@@ -88,6 +88,12 @@ WRITTEN = [
         "*Size:* S\n*Price:* R$ 5, each\n\n*Size:* M",
         "Size: S\nPrice: R$ 5, each\n\nSize: M",
     ),
+    ("|A|B|\n|-|-|\n|1|2|\nBoth **ship** today.", "*A:* 1\n*B:* 2\n\nBoth *ship* today.", "A: 1\nB: 2\n\nBoth ship today."),
+    (
+        "> |A|B|\n> |-|-|\n> |1|2|\n> More\n> and\nmore",
+        "> *A:* 1\n> *B:* 2\n>\n> More\n> and\n> more",
+        "> A: 1\n> B: 2\n>\n> More\n> and\n> more",
+    ),
     # code
     ("```python\nx = **1**  # _y_\n  z\n```\n**b**", "```\nx = **1**  # _y_\n  z\n```\n*b*", "x = **1**  # _y_\n  z\nb"),
     ("Use `a_b **c**` and ``d`e``, **so**", "Use `a_b **c**` and ```d`e```, *so*", "Use a_b **c** and d`e, so"),

@@ -1,8 +1,9 @@
 """What counts as Markdown: CommonMark with tables and strikethrough, without what chat texts contain by accident.
 
 Left as text: emphasis within words and between numbers (snake_case, 2*3*4, 2**3), HTML and entities, indented code, references,
-underlined headings (`---` below a line is a rule without an empty line before it), `+` bullets ("+ shipping"), `>` without a
-space (">18"), links to no address ("f[0](x)"), and addresses of the web, whatever characters they have.
+a line without a bar below a table, underlined headings (`---` below a line is a rule without an empty line before it), `+`
+bullets ("+ shipping"), `>` without a space (">18"), links to no address ("f[0](x)"), and addresses of the web, whatever
+characters they have.
 
 Marked all the same: what CommonMark leaves with its stars because of what stands beside it, as in "**Price:**10 €",
 "Price**10 €**", "~~12 €~~9 €" and scripts without spaces.
@@ -208,6 +209,11 @@ def _unless(rule: BlockRule, looks_like_text: re.Pattern[str]) -> BlockRule:
     return chosen
 
 
+def _ends_table(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
+    """A line without a bar is no row of the table above it, but what is said next."""
+    return silent and state.parentType == "table" and "|" not in state.src[state.bMarks[start] : state.eMarks[start]]
+
+
 def _make() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING}).enable(["table", "strikethrough"])
     parser.disable(["code", "lheading", "reference", "html_block", "html_inline", "entity", "text_join"])
@@ -217,6 +223,7 @@ def _make() -> MarkdownIt:
         ("fence", fence, r"~", ["paragraph", "reference", "blockquote", "list"]),
     ):
         parser.block.ruler.at(name, _unless(rule, re.compile(looks_like_text)), {"alt": interrupts})
+    parser.block.ruler.push("ends_table", _ends_table, {"alt": ["blockquote"]})  # whose rules end tables as well
     parser.inline.ruler.at("emphasis", _emphasis)
     parser.inline.ruler.at("strikethrough", _strike)
     parser.inline.ruler.at("escape", _escape)

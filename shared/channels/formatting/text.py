@@ -64,17 +64,17 @@ class _Renderer:
 
     def blocks(self, nodes: Sequence[Node]) -> str:
         """The blocks with as many empty lines between them as the source has."""
-        text, is_after_rule = "", False
+        text, stands_apart = "", False
         for node in nodes:
             block = self._block(node)
             if block is None:  # a rule: what is around it stands apart
-                is_after_rule = True
+                stands_apart = True
                 continue
             if text:
-                gap = max(self._gap_before(node), 1 if is_after_rule or node.type == "table" else 0)
+                gap = max(self._gap_before(node), 1 if stands_apart or node.type == "table" else 0)
                 text += "\n" * (gap + 1)
             text += block
-            is_after_rule = False
+            stands_apart = node.type == "table"
         return text
 
     def _block(self, node: Node) -> str | None:
