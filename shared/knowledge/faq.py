@@ -145,18 +145,20 @@ def _question_in(one: Mapping[str, Any]) -> tuple[str, str]:
 
 _BREAKS = re.compile(r"<(?:br|/p|/div|/li|/h[1-6]|/tr|/ul|/ol)\b[^<>]*>", re.I)
 _ITEM = re.compile(r"<li\b[^<>]*>", re.I)
+_STRUCK = re.compile(r"</?(?:del|s|strike)\b[^<>]*>", re.I)
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.I)
 
 
 def has_html(text: str) -> bool:
     """Whether a text from a table or from JSON is one of HTML."""
-    return bool(re.search(r"</(?:p|div|b|strong|em|i|a|ul|ol|li|span|h[1-6])>|<br ?/?>", text, re.I))
+    return bool(re.search(r"</(?:p|div|b|strong|em|i|a|ul|ol|li|span|del|s|strike|h[1-6])>|<br ?/?>", text, re.I))
 
 
 def text_of_html(value: Any) -> str:
     """The text in a piece of HTML."""
     if not isinstance(value, str):
         return ""
-    text = html.unescape(_TAG.sub("", _ITEM.sub("\n- ", _BREAKS.sub("\n", value))))
+    marked = _STRUCK.sub("~~", _ITEM.sub("\n- ", _BREAKS.sub("\n", value)))
+    text = html.unescape(_TAG.sub("", marked))
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

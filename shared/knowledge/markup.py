@@ -12,7 +12,8 @@ _INLINE = frozenset({
     "a", "abbr", "b", "bdi", "bdo", "br", "cite", "code", "data", "em", "font", "i", "ins", "kbd",
     "label", "mark", "s", "small", "span", "strong", "sub", "sup", "time", "u", "wbr",
 })  # fmt: skip
-_MARKS = ("span", "b", "strong")
+_MARKS = ("span", "b", "strong", "del", "s", "ins")
+_STRUCK = re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through", re.I)
 #: Characters of a line that stands in a div.
 _LONGEST = 300
 #: Windows that ask for cookies, as the usual programs name them.
@@ -46,6 +47,9 @@ def mend(tree: Any, url: str, path: str) -> None:
     _show_addresses(tree, url)
     if is_contact(path):
         _keep_footers(tree)
+    for element in tree.iter("span"):
+        if _STRUCK.search(element.get("style") or ""):
+            element.tag = "del"
     for element in tree.iter("div", "span", "li", "td"):
         _apart(element)
     for element in tree.iter("div"):

@@ -83,7 +83,12 @@ def _formula(cell: Any, number: int, problems: Problems) -> str:
 
 
 def _cell(cell: Any) -> str:
-    """What Excel shows, or nearly."""
+    """What Excel shows, or nearly; with Markdown's marks around what is struck out, or else it is told as if it held."""
+    text = _text(cell)
+    return f"~~{text}~~" if text and cell.has_style and cell.font.strike else text
+
+
+def _text(cell: Any) -> str:
     value = cell.value
     if value is None or cell.data_type == "e":
         return ""

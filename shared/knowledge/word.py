@@ -24,6 +24,8 @@ _NOT_SHOWN = (
 )
 #: What stands around text: insertions, controls, fields, languages.
 _WRAPPERS = "//w:ins | //w:moveTo | //w:sdt | //w:sdtContent | //w:smartTag | //w:customXml | //w:fldSimple | //w:bdo | //w:dir"
+#: What is struck out: an old price, hours that are no more.
+_STRUCK = " | ".join(f"//w:r[w:rPr/w:{name}[not(@w:val='0' or @w:val='false')]]" for name in ("strike", "dstrike"))
 #: Characters of a paragraph in bold type that is a heading.
 _LONGEST = 120
 #: The level of such a heading, and of a question in a table: below all that are marked as headings.
@@ -62,11 +64,35 @@ def _show_all(word: Any) -> None:
     _show_notes(word)
     for element in _all(body, _WRAPPERS):
         _unwrap(element)
+    _mark_struck(body)
+    _show_beneath_ruby(body)
     for box in _all(body, "//w:txbxContent"):
         around = [above for above in box.iterancestors() if above.tag == f"{{{_W}}}p"]
         if around:
             for block in reversed(box):
                 around[-1].addnext(block)
+
+
+def _mark_struck(body: Any) -> None:
+    """What is struck out gets Markdown's marks, or else it is told as if it held. Word cuts it into runs as it likes."""
+    struck = {run: None for run in _all(body, _STRUCK) if "".join(_all(run, "./w:t/text()")).strip()}  # in their order
+    for run in struck:
+        texts = _all(run, "./w:t")
+        if run.getprevious() not in struck:
+            texts[0].text = f"~~{texts[0].text or ''}"
+        if run.getnext() not in struck:
+            texts[-1].text = f"{texts[-1].text or ''}~~"
+
+
+def _show_beneath_ruby(body: Any) -> None:
+    """Words that have their pronunciation above them."""
+    from docx.oxml import OxmlElement
+
+    for ruby in _all(body, "//w:ruby"):
+        shown = OxmlElement("w:t")
+        shown.text = "".join(_all(ruby, "./w:rubyBase//w:t/text()"))
+        ruby.addprevious(shown)
+        _remove(ruby)
 
 
 def _all(element: Any, path: str) -> list[Any]:

@@ -109,6 +109,19 @@ def test_a_file_that_is_another_than_its_name_says_so(name: str, body: str, reas
         pairs(name, body)
 
 
+@pytest.mark.parametrize(
+    "struck", ["<del>25 €</del>", "<s class=old>25 €</s>", "<span style='color:red; text-decoration: line-through'>25 €</span>"]
+)
+def test_an_old_price_that_is_struck_out_does_not_look_as_if_it_held(struck: str) -> None:
+    body = f"<p>Green tea now costs: {struck} 19 €, and it comes home.</p>"
+    page = f"<html><head><title>Tea</title></head><body>{body}</body></html>"
+    assert pairs("", page, url="https://shop.example/a", media_type="text/html")[0][1].startswith(
+        "Green tea now costs: ~~25 €~~ 19 €"
+    )
+    if "style" not in struck:
+        assert pairs("faq.csv", f"Question;Answer\nPrice?;{struck} 19 €\n") == [("Price?", "~~25 €~~ 19 €")]
+
+
 def test_a_page_that_its_server_calls_a_text_is_a_page() -> None:
     page = "<html><head><title>Hours</title></head><body><p>We are open from nine to six every day.</p></body></html>"
     found = pairs("", page, url="https://shop.example/a", media_type="text/plain; charset=utf-8")

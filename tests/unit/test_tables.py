@@ -9,6 +9,7 @@ from typing import Any
 
 import openpyxl
 import pytest
+from openpyxl.styles import Font
 
 from shared.knowledge import readers, tables
 from shared.knowledge.documents import Document, Raw
@@ -125,6 +126,15 @@ def test_what_excel_hides_is_not_told() -> None:
     document = read("faq.xlsx", xlsx(fill))
     assert pairs(document) == [("A?", "one"), ("C?", "three")]
     assert document.warning == "left out: row 3 is hidden"
+
+
+def test_what_excel_strikes_out_does_not_look_as_if_it_held() -> None:
+    def fill(sheet: Any) -> None:
+        for row in (["Tea", "Old price", "Price"], ["Green", 25, 19]):
+            sheet.append(row)
+        sheet["B2"].font = Font(strike=True)
+
+    assert pairs(read("teas.xlsx", xlsx(fill))) == [("Green", "Old price: ~~25~~\nPrice: 19")]
 
 
 def test_cells_of_excel_are_as_it_shows_them() -> None:

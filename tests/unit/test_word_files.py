@@ -46,11 +46,27 @@ def added(word: Any, xml: str, before: str = "", after: str = "") -> Any:
         (f'<w:smartTag w:element="x">{RUN.format("three")}</w:smartTag>', "In three days."),
         (f'<w:fldSimple w:instr="NUMPAGES">{RUN.format("three")}</w:fldSimple>', "In three days."),
         ("<w:r><w:rPr><w:vanish/></w:rPr><w:t>secret</w:t></w:r>", "In  days."),
+        ("<w:r><w:rPr><w:strike/></w:rPr><w:t>two</w:t></w:r>", "In ~~two~~ days."),
+        ("<w:r><w:rPr><w:dstrike/></w:rPr><w:t>two</w:t><w:tab/><w:t>or one</w:t></w:r>", "In ~~two\tor one~~ days."),
+        ('<w:r><w:rPr><w:strike w:val="0"/></w:rPr><w:t>three</w:t></w:r>', "In three days."),
+        (
+            f"<w:r><w:ruby><w:rt>{RUN.format('sō')}</w:rt><w:rubyBase>{RUN.format('three')}</w:rubyBase></w:ruby></w:r>",
+            "In three days.",
+        ),
         ('<w:r><w:rPr><w:vanish w:val="0"/></w:rPr><w:t>three</w:t></w:r>', "In three days."),
     ],
 )
 def test_a_paragraph_is_what_word_shows(xml: str, shown: str) -> None:
     assert items_of(lambda word: added(word, xml, "In ", " days.")) == [("faq", shown)]
+
+
+def test_what_is_struck_out_in_pieces_is_marked_once() -> None:
+    def fill(word: Any) -> None:
+        paragraph = word.add_paragraph("Price: ")
+        for piece, is_struck in (("25", True), (" €", True), (" 19 €", False)):
+            paragraph.add_run(piece).font.strike = is_struck
+
+    assert items_of(fill) == [("faq", "Price: ~~25 €~~ 19 €")]
 
 
 def test_a_text_box_and_a_paragraph_in_a_control_are_there_once() -> None:
