@@ -17,19 +17,20 @@ from shared.ai.source_lists import AND, BEFORE, BEHIND, LABEL, LABELS, LONGEST_L
 
 _NUMBERS = r"\d{1,2}(?:\s?(?:[,;–&-]|and|und|et|y|e|или|и)\s?\d{1,2})*"
 #: What models call an item, in brackets; in parentheses only a source is one, for a shop has items of its own.
-_SOURCE = r"(?:sources?|quellen?|fuentes?|fontes?|fonti|fonte|источник|出典|来源|citations?|references?)(?:\s?:\s?|\s)"
+_SOURCE = r"(?:sources?|quellen?|fuentes?|fontes?|fonti|fonte|источник|出典|来源|citations?|cite|references?)(?:\s?:\s?|\s)"
 _WORD = rf"(?:{_SOURCE}|(?:items?|docs?|documents?|refs?|knowledge)(?: number)?(?:\s?:\s?|\s#?))"
-#: [1], [1, 2], [1-3], [^1], [item 1], (Source 2), 【1】, 【1†source】, 【1:0†source】, the wide brackets of Chinese and
-#: Japanese, and as a link that the model has made up: [1](https://…).
+#: [1], [ 1 ], [1, 2], [1-3], [^1], [item 1], [cite: 1], (Source 2), 【1】, 【1†source】, 【1:0†source】, the wide brackets of
+#: Chinese and Japanese, and as a link that the model has made up: [1](https://…), [[1]](https://…).
 _BRACKETS = (
-    rf"(?:\[\^?(?:{_WORD})?{_NUMBERS}(?:†[^\]\n]{{0,60}}|\^)?\]|\({_SOURCE}{_NUMBERS}\)|［{_NUMBERS}］|〔{_NUMBERS}〕"
+    rf"(?:\[\[{_NUMBERS}\]\](?=\()|\[\^? ?(?:{_WORD})?{_NUMBERS}(?:†[^\]\n]{{0,60}}|\^)? ?\]"
+    rf"|\({_SOURCE}{_NUMBERS}\)|［{_NUMBERS}］|〔{_NUMBERS}〕"
     rf"|\\\[{_NUMBERS}\\\]|<sup>{_NUMBERS}</sup>|<cite>{_NUMBERS}</cite>|<ref>{_NUMBERS}</ref>"
     rf"|【{_NUMBERS}(?::\d{{1,2}})?(?:†[^】\n]{{0,60}})?】)"
 )
 _MARK = rf"{_BRACKETS}(?:\(https?://[^)\s]{{0,500}}\))?"
 _MARKS = re.compile(rf"{_MARK}(?:\s?,?\s?{_MARK})*", re.I)
 #: What models put around marks, which goes with them.
-_AROUND = (("(", ")"), ("[", "]"), ("**", "**"), ("<sup>", "</sup>"), ("^", "^"))
+_AROUND = (("(", ")"), ("[", "]"), ("**", "**"), ("*", "*"), ("_", "_"), ("<sup>", "</sup>"), ("^", "^"))
 #: The same within a line: opened by a bracket, "(Source: [1])", "(see [1])"; or behind a sentence, to the line's end.
 _OPENED = re.compile(
     rf"[*_]{{0,2}}(?P<bracket>[(\[])[*_]{{0,2}}(?:{NAMES}|see|siehe|vgl\.|cf\.|voir|ver|vedi|см\.)\s?[:：]?\s?\Z", re.I
