@@ -9,7 +9,6 @@ import unicodedata
 from shared.knowledge.documents import Unreadable
 
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -84,6 +83,7 @@ def decode(body: bytes, declared: str = "") -> str:
     for mark, name in _MARKS:
         if body.startswith(mark):
             return body.decode(name, "replace")
+    body = body.removeprefix(codecs.BOM_UTF8)
     body = body.rstrip(b"\0") if body.endswith(b"\0\0\0\0") else body  # room that a program took and did not fill
     if b"\0" in body[:SAMPLE]:
         return _with_zeros(body)
@@ -132,7 +132,7 @@ def _once(text: str) -> str:
     if text.isascii():
         return text
     try:
-        return text.encode("cp1252", "switchboard_no_sign").decode()
+        return text.encode("cp1252", "switchboard_no_sign").decode("utf-8-sig")
     except UnicodeError:
         return text
 
@@ -153,14 +153,13 @@ def as_written(text: str) -> str:
 
 
 def _with_zeros(body: bytes) -> str:
-    """UTF-16 without its mark: of mostly Western text, which has a NUL in every other byte, or of another script; between the two
-    a text into which NULs were lost. Anything else with NULs is no text."""
+    """A text with NULs: UTF-16 without its mark, or one with a NUL here and there that does not belong. Anything else is none."""
     sample = body[:SAMPLE]
     for name, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
-        if zeros.count(0) > 0.7 * len(zeros):
-            return body.decode(name, "replace")
-    if lost_in := _without_zeros(body):
-        return lost_in
+        if zeros.count(0) > 0.7 * len(zeros):  # Western: every other byte is one
+            return (body + b"\0" * (len(body) % 2)).decode(name, "replace")  # the last one was taken for room that is not filled
+    if text := _without_zeros(body):
+        return text
     for name in ("utf-16-le", "utf-16-be"):  # of a text in another script: only its spaces and line ends have a NUL
         text = body.decode(name, "replace")
         if any(space in text for space in " ,;\t\n") and all(sign.isprintable() or sign in "\r\n\t" for sign in text[:SAMPLE]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 from typing import Any
@@ -72,9 +73,15 @@ UTF_8 = "Frage;Antwort\nWas kostet Größe M?;5,00 € – für alle 😀\n".enc
 )
 def test_a_few_odd_bytes_cost_no_other_word(odd: bytes, answer: str) -> None:
     """One byte that is no UTF-8 made `GrĂ¶Ăźe` of every `Größe` in the file, and one NUL made Chinese of it."""
-    found = pairs("faq.csv", UTF_8 + odd)
-    assert found[0] == ("Was kostet Größe M?", "5,00 € – für alle 😀")
-    assert found[1][1] == answer
+    for mark in (b"", codecs.BOM_UTF8):
+        found = pairs("faq.csv", mark + UTF_8 + odd)
+        assert found[0] == ("Was kostet Größe M?", "5,00 € – für alle 😀")
+        assert found[1][1] == answer
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_room_that_is_not_filled_behind_two_bytes_a_sign(encoding: str) -> None:
+    assert pairs("faq.csv", "Frage;Antwort\nWann?;Um 5".encode(encoding) + bytes(1_000)) == [("Wann?", "Um 5")]
 
 
 @pytest.mark.parametrize("tail", ["", ";;", ","])
@@ -139,6 +146,8 @@ def test_a_page_with_one_odd_byte_is_read_like_any_other() -> None:
 def test_what_was_encoded_twice_is_read_as_it_was_meant() -> None:
     written = "".join(bytes([byte]).decode("latin-1" if byte in b"\x81\x8d\x8f\x90\x9d" else "cp1252") for byte in UTF_8)
     assert pairs("faq.csv", written) == [("Was kostet Größe M?", "5,00 € – für alle 😀")]
+    for mark in ("\ufeff", "ï»¿", "\ufeffï»¿"):  # Excel's, before or after it
+        assert pairs("faq.csv", mark + written)[0][0] == "Was kostet Größe M?"
     assert pairs("faq.csv", "Frage;Antwort\nWas ist Ã¶?;Ein ö.") == [("Was ist Ã¶?", "Ein ö.")]
 
 
