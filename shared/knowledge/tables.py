@@ -35,8 +35,9 @@ NAMED = 5
 
 #: A line that Excel took for one cell: all of it is in quotation marks, and those within it are doubled.
 _ONE_CELL = re.compile(r'"((?:[^"]|"")*)"[,;\t ]*')
-#: What a spreadsheet writes where a formula has no result, in any language, and where a column is too narrow.
-_NO_RESULT = re.compile(r"#(?:[A-ZÀ-Þ0-9/]{2,12}[!?]|N/A|NV|#{2,})")
+#: What a spreadsheet writes where a formula has no result, in Latin or Cyrillic script, and where a column is too narrow.
+_CAPITAL = r"A-ZÀ-Þ\u0100-\u017d\u0410-\u042f"
+_NO_RESULT = re.compile(rf"#(?:[¡¿]?[{_CAPITAL}][{_CAPITAL}0-9/]{{1,11}}[!?]|[{_CAPITAL}]/[{_CAPITAL}]|NV|YOK|#{{2,}})")
 
 _ENTITY = re.compile(r"&(?:#\d{2,5}|[A-Za-z]{2,6});")
 
@@ -80,10 +81,14 @@ def read_csv(raw: Raw) -> Document:
 
 
 def _lines_in_quotes(text: str) -> str:
-    """The table within one that was opened with the wrong delimiter and saved: each of its lines became one cell."""
+    """The table within one that was opened with the wrong delimiter and saved: each of its lines became one cell.
+
+    A column of texts in quotation marks is none: its header, at least, has no delimiter.
+    """
     lines = [_ONE_CELL.fullmatch(line) for line in text.splitlines() if line.strip()]
     found = [line[1].replace('""', '"') for line in lines if line]
-    return "\n".join(found) if len(found) == len(lines) else text
+    is_table = len(found) == len(lines) and any(all(mark in line for line in found) for mark in _DELIMITERS)
+    return "\n".join(found) if is_table else text
 
 
 def _rows(text: str, delimiter: str, problems: Problems) -> Iterator[Row]:

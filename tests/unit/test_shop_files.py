@@ -92,10 +92,24 @@ def test_a_table_whose_lines_became_cells_is_read_as_it_was(rows: str, tail: str
     assert pairs("faq.csv", "".join(f'"{line}"{tail}\r\n' for line in lines)) == [("Was?", 'Das, und "dies"')]
 
 
-@pytest.mark.parametrize("result", ["#REF!", "#NAME?", "#N/A", "#NV", "#BEZUG!", "#DIV/0!", "#######"])
+@pytest.mark.parametrize(
+    "column", ['"Question"\n"Do you ship, and where to?"\n', '"Hours and prices"\n"Nine to six, but not on Sundays"\n""\n']
+)
+def test_one_column_of_texts_in_quotation_marks_stays_one(column: str) -> None:
+    with pytest.raises(Unreadable, match="has one column"):
+        pairs("faq.csv", column)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        *("#REF!", "#NAME?", "#N/A", "#NV", "#BEZUG!", "#DIV/0!", "#######"),
+        *("#¡REF!", "#¿NOMBRE?", "#N/D", "#N/B", "#BAŞV!", "#ССЫЛКА!", "#Н/Д"),
+    ],
+)
 def test_a_formula_without_a_result_is_no_answer(result: str) -> None:
-    document = readers.read(Raw("faq.csv", f"Frage;Antwort\nWann?;{result}\nWo?;#1 in Köln\n".encode()))
-    assert [(item.title, item.content) for item in document.items] == [("Wo?", "#1 in Köln")]
+    document = readers.read(Raw("faq.csv", f"Frage;Antwort\nWann?;{result}\nWo?;#1 in Köln\n#42?;#促销!\n".encode()))
+    assert [(item.title, item.content) for item in document.items] == [("Wo?", "#1 in Köln"), ("#42?", "#促销!")]
     assert document.warning == "left out: row 2 has no answer"
 
 
