@@ -34,10 +34,10 @@ def moment(text: str, now: Callable[[], datetime]) -> datetime:
 
 
 def check_period(since: datetime, until: datetime | None) -> None:
-    """Raises ValidationError for a time that holds nothing: it ends before it begins, or, without an end, begins after now."""
+    """Raises ValidationError for a time that holds nothing: it ends before it begins, or begins after now."""
     if until is not None and until < since:
         raise ValidationError("must not be before since", "until")
-    if until is None and since > datetime.now(UTC):
+    if since > datetime.now(UTC):
         raise ValidationError("must not be in the future", "since")
 
 

@@ -170,6 +170,7 @@ def test_a_time_that_holds_nothing_is_refused(
     for since, until, name, wrong in (
         ("2026-11-02T00:00:00Z", "2026-11-01T00:00:00Z", "until", "must not be before since"),
         ("9000-01-01T00:00:00Z", None, "since", "must not be in the future"),
+        ("9000-01-01T00:00:00Z", "9000-01-02T00:00:00Z", "since", "must not be in the future"),
     ):
         period = {"since": since} | ({"until": until} if until else {})
         begun = mine("POST", path, period)
