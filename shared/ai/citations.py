@@ -29,8 +29,10 @@ _BRACKETS = (
 )
 _MARK = rf"{_BRACKETS}(?:\(https?://[^)\s]{{0,500}}\))?"
 _MARKS = re.compile(rf"{_MARK}(?:\s?,?\s?{_MARK})*", re.I)
+#: What Gemini puts around the sentence that a [cite: 1] is behind.
+_SENTENCE = re.compile(r"\[cite_start\] ?| ?\[cite_end\]", re.I)
 #: What models put around marks, which goes with them.
-_AROUND = (("(", ")"), ("[", "]"), ("**", "**"), ("*", "*"), ("_", "_"), ("<sup>", "</sup>"), ("^", "^"))
+_AROUND = (("(", ")"), ("[", "]"), ("***", "***"), ("**", "**"), ("*", "*"), ("_", "_"), ("<sup>", "</sup>"), ("^", "^"))
 #: The same within a line: opened by a bracket, "(Source: [1])", "(see [1])"; or behind a sentence, to the line's end.
 _OPENED = re.compile(
     rf"[*_]{{0,2}}(?P<bracket>[(\[])[*_]{{0,2}}(?:{NAMES}|see|siehe|vgl\.|cf\.|voir|ver|vedi|см\.)\s?[:：]?\s?\Z", re.I
@@ -78,7 +80,7 @@ def read(text: str, items: Sequence[Item]) -> Answer:
 
 def _read(text: str, items: Sequence[Item]) -> Answer:
     """The same; empty, if the text is nothing but citations."""
-    cited = set[int]()
+    text, cited = _SENTENCE.sub("", text), set[int]()
     if "\n" in text and "[" in text:
         text, cited = source_lists.without(text, items)
     parts, end = list[str](), 0
