@@ -12,7 +12,8 @@ from shared.models import Readiness
 #: 10,000 rows are more than the memory that it gets, and go to a file. The write of a row that is there needs no room on the
 #: disk, and succeeds when nobody's new message does any more.
 _NEEDS_ROOM = "select count(*) from generate_series(1, 10000)"
-#: What the write of a message needs, which VACUUM FULL, CREATE INDEX, a migration by hand, or who waits for it, keep from all.
+#: The lock that each write of a message takes. VACUUM FULL, CREATE INDEX or a migration by hand keeps everybody from it, and so
+#: does one that only waits for its turn.
 _NEEDS_TABLES = "lock table message, conversation, job in row exclusive mode"
 #: A lock that is held for a moment is nothing to tell.
 _LOCK_TIMEOUT = "1s"

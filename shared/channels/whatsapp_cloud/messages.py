@@ -88,7 +88,7 @@ def read_message(raw: dict[str, Any], user_id: str, profile_name: str, depth: in
 
 
 def _typed(raw: dict[str, Any]) -> dict[str, Any]:
-    """The message, with its type as its member is called; one that does not say it is of that which it has the member of."""
+    """The message with a type that names its member: some say the type in capitals, others not at all."""
     if said := get_text(raw, "type"):
         return raw if said in raw else {**raw, "type": said.lower()}
     named = (name for name in (*READERS, *_APPLIED) if isinstance(raw.get(name), dict | list))
