@@ -160,5 +160,6 @@ def text_of_html(value: Any) -> str:
         return ""
     marked = _STRUCK.sub("~~", _ITEM.sub("\n- ", _BREAKS.sub("\n", value)))
     text = html.unescape(_TAG.sub("", marked))
+    text = text.replace("~~~~", "")  # of two that stand beside each other, or of one without words
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

@@ -51,7 +51,8 @@ def markdown_of(raw: Raw) -> tuple[str, str]:
         _show_all(word)
         blocks: list[Any] = [block for block in word.iter_inner_content() if hasattr(block, "rows") or block.text.strip()]
         title = next((block.text for block in blocks[:3] if _style(block) == "title"), "") or word.core_properties.title
-        return title, "\n\n".join(filter(None, _joined(blocks)))
+        # Where one run that is struck out ends and the next one begins, whatever Word has put between them.
+        return title.replace("~~~~", ""), "\n\n".join(filter(None, _joined(blocks))).replace("~~~~", "")
     except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, etree.LxmlError) as problem:
         raise Unreadable(f"is damaged, or no Word file ({type(problem).__name__}); open it in Word and save it again") from None
 
@@ -74,13 +75,11 @@ def _show_all(word: Any) -> None:
 
 
 def _mark_struck(body: Any) -> None:
-    """What is struck out gets Markdown's marks, or else it is told as if it held. Word cuts it into runs as it likes."""
-    struck = {run: None for run in _all(body, _STRUCK) if "".join(_all(run, "./w:t/text()")).strip()}  # in their order
-    for run in struck:
+    """What is struck out gets Markdown's marks, or else it is told as if it held."""
+    for run in _all(body, _STRUCK):
         texts = _all(run, "./w:t")
-        if run.getprevious() not in struck:
+        if any((text.text or "").strip() for text in texts):
             texts[0].text = f"~~{texts[0].text or ''}"
-        if run.getnext() not in struck:
             texts[-1].text = f"{texts[-1].text or ''}~~"
 
 

@@ -143,6 +143,11 @@ def test_an_old_price_that_is_struck_out_does_not_look_as_if_it_held(struck: str
         assert pairs("faq.csv", f"Question;Answer\nPrice?;{struck} 19 €\n") == [("Price?", "~~25 €~~ 19 €")]
 
 
+def test_pieces_of_what_is_struck_out_are_marked_once() -> None:
+    cell = "<del>25</del><del> €</del> 19 €<s></s>"
+    assert pairs("faq.csv", f"Question;Answer\nPrice?;{cell}\n") == [("Price?", "~~25 €~~ 19 €")]
+
+
 def test_a_page_that_its_server_calls_a_text_is_a_page() -> None:
     page = "<html><head><title>Hours</title></head><body><p>We are open from nine to six every day.</p></body></html>"
     found = pairs("", page, url="https://shop.example/a", media_type="text/plain; charset=utf-8")

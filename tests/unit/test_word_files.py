@@ -69,6 +69,16 @@ def test_what_is_struck_out_in_pieces_is_marked_once() -> None:
     assert items_of(fill) == [("faq", "Price: ~~25 €~~ 19 €")]
 
 
+@pytest.mark.parametrize(
+    "between",
+    ['<w:proofErr w:type="spellStart"/>', '<w:bookmarkStart w:id="1" w:name="x"/>', "<w:r><w:lastRenderedPageBreak/></w:r>"],
+)
+def test_what_word_notes_within_what_is_struck_out_does_not_cut_it(between: str) -> None:
+    struck = "<w:r><w:rPr><w:strike/></w:rPr><w:t>{}</w:t></w:r>"
+    pieces = f"<w:ins>{struck.format('25')}{between}{struck.format(' €')}</w:ins>"
+    assert items_of(lambda word: added(word, pieces, "Price: ", " 19 €")) == [("faq", "Price: ~~25 €~~ 19 €")]
+
+
 def test_a_text_box_and_a_paragraph_in_a_control_are_there_once() -> None:
     box = "<w:txbxContent><w:p><w:r><w:t>In the box.</w:t></w:r></w:p></w:txbxContent>"
     boxed = (
