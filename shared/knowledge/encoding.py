@@ -100,10 +100,10 @@ def decode(body: bytes, declared: str = "") -> str:
 
 
 def _is_nearly_utf8(body: bytes) -> bool:
-    """Whether it is UTF-8 but for some bytes: of a sign that was cut in two, or of a line that another program added. Of an old
-    code page most signs beyond ASCII do not look so."""
+    """Whether it is UTF-8 but for some bytes: of a sign that was cut in two, or of a line that another program added. A word of
+    Chinese or Korean in an old code page has as many pairs of bytes that look so as others, but not twice as many."""
     signs = len(_SIGN.findall(body))
-    return 0 < signs >= len(_HIGH.findall(_SIGN.sub(b"", body)))
+    return 0 < signs >= 2 * len(_HIGH.findall(_SIGN.sub(b"", body)))
 
 
 def _odd_bytes(problem: UnicodeError) -> tuple[str, int]:

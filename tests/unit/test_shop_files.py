@@ -12,6 +12,7 @@ import pytest
 
 from shared.knowledge import readers
 from shared.knowledge.documents import Raw, Unreadable
+from shared.knowledge.encoding import decode
 
 
 def pairs(name: str, body: bytes | str, **more: Any) -> list[tuple[str, str]]:
@@ -77,6 +78,11 @@ def test_a_few_odd_bytes_cost_no_other_word(odd: bytes, answer: str) -> None:
         found = pairs("faq.csv", mark + UTF_8 + odd)
         assert found[0] == ("Was kostet Größe M?", "5,00 € – für alle 😀")
         assert found[1][1] == answer
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("gb18030", "营业时间,是的"), ("euc_kr", "됩니다"), ("euc_kr", "아니요")])
+def test_a_word_of_an_old_code_page_that_looks_like_utf_8_is_read_as_its_server_says(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding), encoding) == text
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
