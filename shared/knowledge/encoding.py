@@ -82,9 +82,9 @@ def decode(body: bytes, declared: str = "") -> str:
         raise Unreadable(_NOT_A_TEXT)
     for mark, name in _MARKS:
         if body.startswith(mark):
-            return body.decode(name, "replace")
+            return body.decode(name, "replace").rstrip("\0")  # room that a program took and did not fill
     body = body.removeprefix(codecs.BOM_UTF8)
-    body = body.rstrip(b"\0") if body.endswith(b"\0\0\0\0") else body  # room that a program took and did not fill
+    body = body.rstrip(b"\0") if body.endswith(b"\0\0\0\0") else body
     if b"\0" in body[:SAMPLE]:
         return _with_zeros(body)
     try:

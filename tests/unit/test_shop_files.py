@@ -85,8 +85,8 @@ def test_a_word_of_an_old_code_page_that_looks_like_utf_8_is_read_as_its_server_
     assert decode(text.encode(encoding), encoding) == text
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_room_that_is_not_filled_behind_two_bytes_a_sign(encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-32"])
+def test_room_that_is_not_filled_behind_more_bytes_a_sign(encoding: str) -> None:
     assert pairs("faq.csv", "Frage;Antwort\nWann?;Um 5".encode(encoding) + bytes(1_000)) == [("Wann?", "Um 5")]
 
 
