@@ -195,9 +195,9 @@ def test_what_was_on_a_list_that_is_gone_comes_back(environment: dict[str, str])
     broker.put([ticket(11), ticket(9), ticket(10)])
     assert ids(broker.take(LANE, 1).messages) == ["job-11"]
     broker.put([ticket(1, delay_ms=600_000)])
-    assert strays.put_back() == 0
+    assert strays.put_back(LANE) == 0
     broker.client.delete(f"dramatiq:{LANE}", f"dramatiq:{LANE}.DQ.due")
-    assert strays.put_back() == 3
+    assert strays.put_back(LANE) == 3
     assert ids(broker.take(LANE, 10).messages) == ["job-9", "job-10"]
     time_passes(LANE, 600)
     assert ids(broker.take(LANE, 10).messages) == ["job-1"]
