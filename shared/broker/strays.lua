@@ -1,9 +1,10 @@
 -- Puts back messages that Redis carries in no place: not in a list, not in a worker's hands. A script that was refused in its
 -- middle (by an ACL) leaves such behind, and so does whoever evicts or deletes a list.
--- KEYS: namespace. ARGV: wake channel prefix, queue. Returns the ids of the messages that came back.
+-- KEYS: namespace. ARGV: wake channel prefix, then the queues. Returns the messages that came back, {{queue, id}, …}; or what was
+-- wrong with a queue, when all have had their turn.
 --
 -- Each message is in one place, so the counts say whether one is in none. Only where they do are messages looked at one by one.
-local namespace, channel, queue, found = KEYS[1], ARGV[1], ARGV[2], {}
+local namespace, channel, found, problem = KEYS[1], ARGV[1], {}, nil
 local workers = redis.call("zrange", namespace .. ":__heartbeats__", 0, -1)
 
 local function hands(name)
@@ -33,14 +34,23 @@ local function strays(name)
     return ids
 end
 
-for _, name in ipairs({queue, queue .. ".DQ"}) do
-    local list = namespace .. ":" .. name
-    if redis.call("hlen", list .. ".msgs") > count(name) then
-        for _, id in ipairs(strays(name)) do
-            redis.call("rpush", list, id)
-            found[#found + 1] = id
+local function put_back(queue)
+    local before = #found
+    for _, name in ipairs({queue, queue .. ".DQ"}) do
+        local list = namespace .. ":" .. name
+        if redis.call("hlen", list .. ".msgs") > count(name) then
+            for _, id in ipairs(strays(name)) do
+                redis.call("rpush", list, id)
+                found[#found + 1] = {queue, id}
+            end
         end
     end
+    if #found > before then redis.call("publish", channel .. queue, "1") end
 end
-if #found > 0 then redis.call("publish", channel .. queue, "1") end
+
+for i = 2, #ARGV do
+    local is_done, why = pcall(put_back, ARGV[i]) -- a key of another type, say
+    if not is_done then problem = problem or why end
+end
+if problem then return redis.error_reply(type(problem) == "table" and problem.err or problem) end
 return found

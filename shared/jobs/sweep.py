@@ -18,7 +18,7 @@ from shared.broker import strays
 from shared.broker.census import in_hand
 from shared.broker.enqueue import Ticket, enqueue, job_id_of, message_for, tickets_of
 from shared.broker.last_time import LastTime
-from shared.broker.redis_broker import every_queue, get_broker
+from shared.broker.redis_broker import get_broker
 from shared.config import settings
 from shared.db import sql
 from shared.jobs.dead_letter import request_dead_letters
@@ -50,18 +50,17 @@ def sweep(still_here: Callable[[], object] = lambda: None) -> dict[str, int]:
     `still_here` is called before each step that may take long. Raises what failed first, when all queues had their turn.
     """
     repaired = {"rescued": _rescue(), "unstuck": stuck_messages.put_back(), "enqueued": 0, "dead_letters": 0}
-    steps = [partial(_put_back_strays, queue_name, repaired) for queue_name in every_queue()]
-    steps += [partial(_sweep_queue, queue, repaired, still_here) for queue in Queue]
+    sweeps = (partial(_sweep_queue, queue, repaired, still_here) for queue in Queue)
     try:
-        run_each(steps)
+        run_each([partial(_put_back_strays, repaired), *sweeps])
     finally:
         if any(repaired.values()):
             log.warning("sweep_repaired_jobs", extra=repaired)
     return repaired
 
 
-def _put_back_strays(queue_name: str, repaired: dict[str, int]) -> None:
-    repaired["unstuck"] += strays.put_back(queue_name)
+def _put_back_strays(repaired: dict[str, int]) -> None:
+    repaired["unstuck"] += strays.put_back()
 
 
 def _sweep_queue(queue: Queue, repaired: dict[str, int], still_here: Callable[[], object]) -> None:

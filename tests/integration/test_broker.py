@@ -195,9 +195,9 @@ def test_what_was_on_a_list_that_is_gone_comes_back(environment: dict[str, str])
     broker.put([ticket(11), ticket(9), ticket(10)])
     assert ids(broker.take(LANE, 1).messages) == ["job-11"]
     broker.put([ticket(1, delay_ms=600_000)])
-    assert strays.put_back(LANE) == 0
+    assert strays.put_back() == 0
     broker.client.delete(f"dramatiq:{LANE}", f"dramatiq:{LANE}.DQ.due")
-    assert strays.put_back(LANE) == 3
+    assert strays.put_back() == 3
     assert ids(broker.take(LANE, 10).messages) == ["job-9", "job-10"]
     time_passes(LANE, 600)
     assert ids(broker.take(LANE, 10).messages) == ["job-1"]
@@ -210,6 +210,16 @@ def test_the_probe_finds_a_command_that_is_forbidden(admin: redis.Redis, command
     with pytest.raises(redis.ResponseError) as refused:
         probe()
     assert word_for(refused.value) == "not permitted"
+
+
+def test_a_queue_that_redis_cannot_show_keeps_no_other_from_its_messages(environment: dict[str, str]) -> None:
+    broker = get_broker()
+    broker.put([ticket(1)])
+    broker.client.delete(f"dramatiq:{LANE}")
+    broker.client.set(f"dramatiq:{Queue.INCOMING}.msgs", "of another type")
+    with pytest.raises(redis.ResponseError, match="wrong kind"):
+        strays.put_back()
+    assert ids(broker.take(LANE, 1).messages) == ["job-1"]
 
 
 def commands_of(script: Path) -> set[str]:
