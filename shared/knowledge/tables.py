@@ -35,8 +35,9 @@ NAMED = 5
 
 #: A line that Excel took for one cell: all of it is in quotation marks, and those within it are doubled.
 _ONE_CELL = re.compile(r'"((?:[^"]|"")*)"[,;\t ]*')
-#: What a spreadsheet writes where a formula has no result, in Latin or Cyrillic script, and where a column is too narrow.
+#: Capital letters of Latin and Cyrillic script, within a set.
 _CAPITAL = r"A-ZÀ-Þ\u0100-\u017d\u0410-\u042f"
+#: What a spreadsheet writes where a formula has no result, and where a column is too narrow.
 _NO_RESULT = re.compile(rf"#(?:[¡¿]?[{_CAPITAL}][{_CAPITAL}0-9/]{{1,11}}[!?]|[{_CAPITAL}]/[{_CAPITAL}]|NV|YOK|#{{2,}})")
 
 _ENTITY = re.compile(r"&(?:#\d{2,5}|[A-Za-z]{2,6});")

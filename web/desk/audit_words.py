@@ -156,10 +156,8 @@ def facts(rows: list[Row]) -> list[str]:
 
 def told(details: Mapping[str, Any]) -> list[str]:
     """Details that are no row's: each as its name and its value."""
-    return [
-        _isolated(detail)
-        for detail in _details(details, _names([{"action": "", "subject": "", "subject_id": None, "details": details}]))
-    ]
+    names = _names([{"action": "", "subject": "", "subject_id": None, "details": details}])
+    return [_isolated(detail) for detail in _details(details, names)]
 
 
 def _details(details: Mapping[str, Any], names: Names) -> list[str]:
