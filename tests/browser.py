@@ -80,6 +80,17 @@ class Browser:
             time.sleep(0.03)
         return value
 
+    def scroll(self, box: str, by: int, below: int) -> None:
+        """Scrolls a box by some pixels while what stands below its content becomes as high as this; the page has seen it then."""
+        script = """
+            const sheet = new CSSStyleSheet();
+            sheet.replaceSync(`#${arguments[0]}::after { content: ""; display: block; flex: none; height: ${arguments[2]}px }`);
+            document.adoptedStyleSheets = [sheet];
+            document.getElementById(arguments[0]).scrollTop += arguments[1];
+            requestAnimationFrame(() => requestAnimationFrame(arguments[3]));
+        """
+        self.driver.execute_async_script(script, box, by, below)
+
     def type(self, text: str) -> None:
         """Keys as of a keyboard: each goes to what has the focus when it is pressed, not to what had it a moment before."""
         ActionChains(self.driver).send_keys(text.replace("\n", Keys.ENTER)).perform()

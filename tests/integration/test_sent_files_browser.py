@@ -38,6 +38,12 @@ _BRINGS = """
     document.querySelector(target).dispatchEvent(event);
 """
 #: A picture as a telephone takes it, in base64.
+#: As when a picture has loaded. Returns whether the end of the conversation is in view.
+_LOADS = """
+    const box = document.getElementById("bubbles");
+    box.dispatchEvent(new Event("load"));
+    return box.scrollHeight - box.scrollTop - box.clientHeight < 2;
+"""
 _LARGE = """
     const canvas = Object.assign(document.createElement('canvas'), {width: 1600, height: 1200});
     canvas.getContext('2d').fillRect(0, 0, 1600, 1200);
@@ -115,6 +121,12 @@ def test_a_large_picture_is_shown_small_and_whole(emma: Browser, world: World, t
     emma.until("document.querySelector('.bubble.person img.picture')?.complete")
     emma.until("(box => box.scrollHeight - box.scrollTop - box.clientHeight < 2)(document.getElementById('bubbles'))")
     assert emma.run("return document.querySelector('.bubble.person').offsetWidth") <= 344, "as wide as what it shows"
+
+
+def test_a_picture_that_grows_before_it_has_loaded_is_scrolled_to(emma: Browser) -> None:
+    for by, below, is_at_end in [(2_000, 2_000, True), (-10, 2_000, True), (10, 2_500, True), (-300, 2_500, False)]:
+        emma.scroll("bubbles", by, below)
+        assert emma.run(_LOADS) is is_at_end
 
 
 def test_it_is_taken_back_and_a_note_takes_none(emma: Browser, picture: Path) -> None:

@@ -148,6 +148,15 @@ def test_earlier_messages_come_above_what_is_read(page: Browser, world: World) -
         assert page.run("return window.read.getBoundingClientRect().top") == pytest.approx(read, abs=2)
 
 
+def test_what_grows_below_the_end_leaves_a_reader_at_the_end(page: Browser) -> None:
+    page.type("When do you ship?\ue007")
+    page.until("document.querySelector('#messages > .user .sent, #messages > .user .delivered') !== null")
+    page.scroll("log", 2_000, 2_000)
+    for by, below, is_at_end in [(-10, 2_000, True), (10, 2_500, True), (-300, 2_500, False)]:
+        page.scroll("log", by, below)
+        assert page.run("return atEnd") is is_at_end
+
+
 def test_a_page_says_that_its_network_is_gone_and_hears_what_came_meanwhile(page: Browser, world: World) -> None:
     page.type("When do you ship?\ue007")
     page.until("streaming && document.querySelector('#messages > .user .sent, #messages > .user .delivered') !== null")

@@ -563,17 +563,22 @@ function oldest() {
 }
 
 let atEnd = true; // a new message does not scroll the page of a visitor who reads further up
+let place = 0;
 
-function nearEnd() {
+function scrolled() {
   const log = $("log");
-  return log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  const nearEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  atEnd = nearEnd || (atEnd && log.scrollTop >= place); // a picture may grow below the end before it has loaded
+  place = log.scrollTop;
 }
 
 function scrollToEnd() {
   $("log").scrollTop = $("log").scrollHeight;
+  place = $("log").scrollTop;
 }
 
 function draw(fresh = null) {
+  scrolled();
   const list = [...ordered(), ...outbox];
   const people = list.findIndex(({ author }) => author); // from there on the page says who speaks
   const wanted = list.flatMap((entry, at) => withDay(entry, list[at - 1], list[at + 1], people >= 0 && at >= people));
@@ -942,7 +947,7 @@ async function start() {
   $("older").addEventListener("click", () => load(`?limit=50&before=${oldest().id}`).catch(unavailable));
   addEventListener("message", fromLauncher);
   new ResizeObserver(() => atEnd && scrollToEnd()).observe($("log"));
-  $("log").addEventListener("scroll", () => (atEnd = nearEnd()), { passive: true });
+  $("log").addEventListener("scroll", scrolled, { passive: true });
   document.addEventListener("visibilitychange", seen);
   addEventListener("offline", () => online(false)); // at once: a stream that is cut off says nothing for SILENCE
   addEventListener("online", again);

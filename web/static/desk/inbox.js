@@ -102,15 +102,23 @@
 
   // ---- The end of the conversation stays in view, unless somebody reads further up.
   const bubbles = () => document.getElementById("bubbles");
-  const toEnd = () => { const box = bubbles(); if (box) box.scrollTop = box.scrollHeight; };
   let wasAtEnd = true;
   let top = 0;
-  thread?.addEventListener("scroll", event => {
-    const box = event.target;
-    if (box !== bubbles()) return;
-    wasAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60;
+  const toEnd = () => {
+    const box = bubbles();
+    if (!box) return;
+    box.scrollTop = box.scrollHeight;
     top = box.scrollTop;
-  }, { capture: true, passive: true });
+  };
+  const look = event => {
+    const box = bubbles();
+    if (!box || (event.target !== box && event.detail?.target !== thread)) return;
+    const isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60;
+    wasAtEnd = isAtEnd || (wasAtEnd && box.scrollTop >= top); // a picture may grow below the end before it has loaded
+    top = box.scrollTop;
+  };
+  thread?.addEventListener("scroll", look, { capture: true, passive: true });
+  document.addEventListener("htmx:beforeSwap", look); // which leaves no event of a scroll that it follows at once
   thread?.addEventListener("load", () => { if (wasAtEnd) toEnd(); }, { capture: true }); // a picture, which had no height before
   document.addEventListener("htmx:afterSwap", event => {
     if (event.detail.target !== thread) return;
