@@ -36,10 +36,10 @@ _BEFORE_BEGUN = re.compile(rf"(?:{_PLACE}|{_WITHIN})(?P<marks>{_MARKS})(?P<word>
 #: Behind a name: arguments in parentheses or braces, or a few words behind a colon.
 _QUOTED = r"\"[^\"\n]*+\"|'[^'\n]*+'"
 _ARGUMENTS = (
-    rf"\s?\((?:{_QUOTED}|[^()\"'])*+\)|\s?\([^()]{{0,300}}\)|\s{{0,3}}\{{[^{{}}]{{0,300}}\}}"
+    rf"\s?\((?>(?:{_QUOTED}|[^()\"'])*)\)|\s?\([^()]{{0,300}}\)|\s{{0,3}}\{{[^{{}}]{{0,300}}\}}"
     r"|\s?[:=]\s?[^\n.!?{(]{1,100}|,?\s(?:with |the |its )*(?:reason|query)\b[^\n.!?]{0,80}"
 )
-_REST = rf"(?:{_CLOSES}|[ \t.…;,])*+"
+_REST = rf"(?>(?:{_CLOSES}|[ \t.…;,])*)"
 _AFTER = re.compile(rf"{_CLOSES}{{0,3}}(?:{_ARGUMENTS})?{_REST}(?:\n[ \t]*```)?[ \t]*$", re.M)
 #: The same while it comes.
 _AFTER_BEGUN = re.compile(

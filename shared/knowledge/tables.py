@@ -128,7 +128,7 @@ def _row_of_line(line: str, delimiter: str) -> tuple[Row, bool]:
     if len(line) > MAX_LINE:
         return line.split(delimiter), True
     mark = re.escape(delimiter)
-    cell = rf'(?:^|{mark})(?:"((?:""|\\.|"(?!\s*(?:{mark}|$))|[^"\\])*+)"\s*(?={mark}|$)|([^{mark}]*))'
+    cell = rf'(?:^|{mark})(?:"((?>(?:""|\\.|"(?!\s*(?:{mark}|$))|[^"\\])*))"\s*(?={mark}|$)|([^{mark}]*))'
     cells = re.findall(cell, line)
     row = [(quoted or bare.removeprefix('"')).replace('""', '"').replace('\\"', '"') for quoted, bare in cells]
     return row, any(bare.startswith('"') for _, bare in cells)
