@@ -17,6 +17,7 @@ from shared.channels.inbound import Headers
 from shared.config import settings
 from shared.payloads import MAX_ROW_ID
 from shared.telemetry.sentry import forget_trace
+from web.assets import is_current
 from web.json_bodies import SafeJson, SafeRequest
 
 #: Bytes of a body, where a route does not say otherwise (`max_body`).
@@ -38,7 +39,7 @@ _HSTS = "max-age=31536000"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: What load balancers ask by an address of the machine.
 ANY_HOST = ("/healthz", "/readyz")
-#: Seconds for which a browser keeps a file whose address names what is in it (`?v=`).
+#: Seconds for which a browser keeps a file whose address names what is in it.
 _FOREVER = 31_536_000
 
 
@@ -54,7 +55,7 @@ class Application(Flask):
 
     def get_send_file_max_age(self, filename: str | None) -> int | None:
         """How long browsers keep a static file; others they ask for again."""
-        return _FOREVER if "v" in request.args else super().get_send_file_max_age(filename)
+        return _FOREVER if is_current(filename, request.args.get("v", "")) else super().get_send_file_max_age(filename)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         forget_trace(environ)

@@ -201,6 +201,17 @@ def test_the_page_lets_only_listed_origins_frame_it(client: FlaskClient, world: 
     assert client.get("/widget/pk_nobody").status_code == 404
 
 
+def test_browsers_keep_a_file_for_good_only_as_the_page_knows_it(client: FlaskClient, world: World) -> None:
+    """During a deploy a page of the new release asks the old one for a file: the answer would stay for a year."""
+    page = client.get(f"/widget/{key_of(world.chatbot)}").text
+    for address in re.findall(r'(?:href|src)="(/static/.*?)"', page):
+        assert "max-age=31536000" in client.get(address).headers["Cache-Control"]
+        for other in (address + "0", address.partition("?")[0]):
+            answer = client.get(other)
+            assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
+    assert client.get("/static/nothing.js?v=0").status_code == 404
+
+
 def test_the_page_speaks_the_visitors_language(client: FlaskClient, world: World) -> None:
     address = f"/widget/{key_of(world.chatbot)}"
     german, greek = (client.get(address, headers={"Accept-Language": tags}) for tags in ("de-AT,en;q=0.5", "el"))

@@ -6,10 +6,9 @@ import hashlib
 import hmac
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 
 import redis
-from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
+from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_babel import get_locale, gettext
 from flask_babel import lazy_gettext as _l
@@ -24,6 +23,7 @@ from shared.db.credentials import CredentialsUnreadable
 from shared.errors import ServiceDown
 from shared.media.folder import StorageDown
 from shared.people import sessions
+from web.assets import asset
 from web.desk import access, dates, desk, language, navigation, pages  # noqa: F401 - pages for their routes
 from web.error_words import own_words, words_of
 from web.hardening import came_by_https, reads_no_body_without
@@ -179,16 +179,6 @@ def _unexpected(error: Exception) -> Response:
         return _outage(error)
     record(error)
     return _error_page(500)
-
-
-@cache
-def _content_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-
-
-def asset(name: str) -> str:
-    """The address of a file of web/static, with a hash of what is in it: browsers keep it for good."""
-    return url_for("static", filename=name, v=_content_hash(Path(__file__).parents[1] / "static" / name))
 
 
 def _signing_key(key: str) -> bytes:

@@ -18,8 +18,9 @@ from babel.support import NullTranslations, Translations
 from flask import Flask, g, request, session
 from flask_babel import Babel, Domain, get_locale
 
+from web.assets import STATIC
+
 TRANSLATIONS = Path(__file__).parents[1] / "translations"
-STATIC = Path(__file__).parents[1] / "static"
 #: A text in a script of ours.
 _IN_SCRIPTS = re.compile(r'\b_\("([^"\\]+)"')
 #: Where a browser's session keeps the language of who is logged in: for the pages of errors, which come before we know who it is.

@@ -8,7 +8,8 @@ from functools import cache
 from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import get_locale
 
-from web.desk.language import STATIC, languages, script_words
+from web.assets import STATIC
+from web.desk.language import languages, script_words
 from web.uploads import ACCEPTED
 from web.widget.access import Bot, find_bot
 
