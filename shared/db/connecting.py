@@ -20,6 +20,8 @@ from shared.db.hosts import with_addresses
 from shared.db.outage import PoolerIsFull, StatementOverdue, Unsuitable, is_outage, outage
 from shared.db.session import ON_ITS_WAY, WORKER, Limits, Session
 
+#: On early patches of Python 3.11 (Debian 12 has 3.11.2) psycopg2 loses words that are not UTF-8.
+_WORDS_LOST = "PostgreSQL refused the connection in an encoding that this Python cannot read; its log says why"
 #: How our sessions plan: each statement touches a few rows by an index, on a table that may be empty when the plan is made
 #: and huge when it runs. A plan suits any values, and is kept (shared/db/prepared.py).
 _PLANNING = {
@@ -129,6 +131,10 @@ def _connect(url: str, limits: Limits) -> Session:
         session: Session = psycopg2.connect(**parameters, connection_factory=Session)
     except UnicodeDecodeError as refusal:  # psycopg2 takes the server's words for UTF-8
         raise psycopg2.OperationalError(refusals.text_of(refusal.object)) from None
+    except psycopg2.OperationalError as refusal:
+        if str(refusal):
+            raise
+        raise psycopg2.OperationalError(_WORDS_LOST) from None
     # Until it is set up, whatever the program's patience: the network may have forgotten it as soon as it was there.
     session.patience = min(limits.statement, WORKER.statement) + ON_ITS_WAY
     if reason := _unsuitable_text(session):
