@@ -12,6 +12,7 @@ from flask import Request, Response
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
+from shared.media.folder import down_if_it_fails
 from shared.payloads import strip_invalid
 from web.json_answers import encoded
 
@@ -89,6 +90,11 @@ def _storable(value: Any, levels: int, too_deep: Callable[[], Any]) -> Any:
 
 class SafeRequest(Request):
     """Says what is wrong with a body."""
+
+    def _load_form_data(self) -> None:
+        """A form; its files beyond 500 KB are on the disk while they are read. Raises StorageDown."""
+        with down_if_it_fails(is_temporary=True):
+            super()._load_form_data()
 
     def get_outsiders_json(self) -> Any:
         """JSON whose shape others choose, and whose type they may not name: what is nested too deeply in it is null."""

@@ -34,7 +34,7 @@ from shared.knowledge.reading import NoMemoryFree
 from shared.media import files, in_memory
 from shared.media.download import Download, Spoilt
 from shared.media.fetching import MediaUnavailable
-from shared.media.folder import FileMissing
+from shared.media.folder import FileMissing, StorageDown
 from shared.media.in_memory import NoRoomInMemory
 from shared.media.storage import storage
 from shared.queues import Queue
@@ -82,6 +82,9 @@ def fetch_media(job: Job) -> None:
     if problems:
         if isinstance(problems[0], AccountDown):
             _found_down(job, problems[0])
+        if isinstance(problems[0], StorageDown) and job.attempt > 1:
+            # Its message is answered after the first attempt; the file is lost if we give up before our own disk has room.
+            raise Snooze(min(30.0, max(2.0, job.age)), str(problems[0]))
         raise problems[0]
     finish(job, {"message_id": payload["message_id"]})
 

@@ -10,5 +10,5 @@ What belongs here: reading documents, splitting their text into items, and the s
     split.py      a text becomes parts of at most 2,000 characters that keep their titles
 What does not: search and vectors (shared/ai), the stage that runs imports (workers/knowledge_import.py), the API (web/api).
 
-It may import: the vocabulary, telemetry, models, db, http, broker, teaching. Used by ai, workers, web and scripts.
+It may import: the vocabulary, telemetry, models, db, http, broker, teaching, media. Used by ai, workers, web and scripts.
 """

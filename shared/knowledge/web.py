@@ -6,6 +6,7 @@ Redirects are followed within a site only, each through the guard. A page that i
 from __future__ import annotations
 
 import html
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,9 +19,12 @@ from protego import Protego
 
 from shared import http
 from shared.config import settings
-from shared.errors import OutsideFailure, PermanentRefusal, Snooze
+from shared.errors import OutsideFailure, PermanentRefusal, RateLimited, Snooze
 from shared.http.urls import UrlRefused, normalize_url, site_of
 from shared.knowledge.documents import MAX_PAGE
+from shared.media.folder import StorageDown, down_if_it_fails
+
+log = logging.getLogger(__name__)
 
 #: What robots.txt calls us; the User-Agent begins with it.
 AGENT = "Switchboard"
@@ -28,6 +32,8 @@ AGENT = "Switchboard"
 TIMEOUT = 20.0
 #: Bytes of a page that are in memory, and not in a file, until it is read.
 SMALL = 256 * 1024
+#: Seconds after which a page for which our own disk had no room is asked for again.
+DISK_WAIT = 30.0
 #: Characters of an etag, or of a time.
 MAX_HEADER = 200
 #: Redirects of one page.
@@ -58,6 +64,10 @@ class PageGone(PageRefused):
 
 class PageFailed(OutsideFailure):
     """A page that did not come this time."""
+
+
+class NoRoomOnDisk(RateLimited):
+    """Our own disk takes no page at the moment: no fault of the site's, nor a reason to fail its import."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +132,16 @@ def _answer(url: str, headers: Mapping[str, str], file: IO[bytes], max_bytes: in
     file.truncate()
 
     def take(part: bytes) -> None:
-        file.write(part)
+        with down_if_it_fails(is_temporary=True):
+            file.write(part)
 
     # One byte more than allowed, to see that there is more.
     is_private = settings().webhooks_to_private
-    return http.fetch(url, headers, TIMEOUT, allow_private=is_private, max_bytes=max_bytes + 1, on_part=take)
+    try:
+        return http.fetch(url, headers, TIMEOUT, allow_private=is_private, max_bytes=max_bytes + 1, on_part=take)
+    except StorageDown as problem:
+        log.warning("storage_down", extra={"error": str(problem)})
+        raise NoRoomOnDisk(DISK_WAIT, str(problem)) from problem
 
 
 def _refreshed(url: str, answer: http.Response, file: IO[bytes]) -> str:

@@ -11,5 +11,5 @@ What belongs here:
     inline.py     base64 within JSON, taken out of it while it is read
 What does not: how a channel gives a file (shared/channels/<name>/media.py), what a file says (shared/ai).
 
-It may import: the vocabulary, telemetry, db, http. Used by ai, channels, privacy, workers and web.
+It may import: the vocabulary, telemetry, db, http. Used by ai, channels, knowledge, privacy, workers and web.
 """

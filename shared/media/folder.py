@@ -32,12 +32,18 @@ def key_of(customer_id: int, sha256: str) -> str:
 
 
 @contextmanager
-def down_if_it_fails() -> Iterator[None]:
-    """What the folder refuses (it is full, read only, not ours) is no fault of ours, nor of the file. Raises StorageDown."""
+def down_if_it_fails(is_temporary: bool = False) -> Iterator[None]:
+    """What the folder refuses (it is full, read only, not ours) is no fault of ours, nor of the file. Raises StorageDown.
+
+    `is_temporary`: it is where Python puts files that nobody keeps, such as a large form's while it is read.
+    """
     try:
         yield
     except OSError as problem:
-        raise StorageDown(f"media: the folder of the files refuses: {problem.strerror or type(problem).__name__}") from problem
+        why = problem.strerror or type(problem).__name__
+        if is_temporary:
+            raise StorageDown(f"the folder of temporary files (TMPDIR, or /tmp) refuses: {why}") from problem
+        raise StorageDown(f"media: the folder of the files refuses: {why}") from problem
 
 
 def require_room(folder: Path) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import tempfile
 from collections import namedtuple
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import encode_multipart
 
+from scripts.local.simulator.client import Simulator
 from shared import config, db
 from shared.media.download import Download
 from shared.media.folder import Folder, StorageDown
 from shared.media.storage import storage
 from tests.integration.desk_pages import Visitor, person
 from tests.integration.front_door import FrontDoor
+from tests.integration.test_front_door_api import API, Business
 from tests.integration.test_media_fetch import PICTURE, media_of, send
 from tests.integration.widget_page import Page, key_of
 
@@ -80,6 +86,33 @@ def test_a_job_tries_again(door: FrontDoor, refusing: Path, caplog: pytest.LogCa
     assert (job["state"], job["attempts"]) == ("delayed", 1)
     assert [row["state"] for row in media_of(message)] == ["waiting"]
     assert not any(getattr(record, "traceback", None) or record.exc_info for record in caplog.records)
+
+
+def test_a_file_is_not_given_up_before_our_own_disk_has_room(
+    door: FrontDoor, refusing: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = send(door.world, PICTURE)
+    [job] = door.world.jobs(queue="media-fetch")
+    for _ in range(9):
+        door.world.run(job["id"])
+        db.rows("update job set run_at = now() where id = %s", [job["id"]])
+    [job] = door.world.jobs(queue="media-fetch")
+    assert (job["state"], job["attempts"]) == ("delayed", 1), "its message's answer knows that it fails, and nothing is spent"
+    assert "the folder of the files refuses" in job["last_error"]
+    refusing.unlink()
+    door.world.run(job["id"])
+    assert [row["state"] for row in media_of(message)] == ["stored"]
+
+
+def test_who_imports_a_large_file_comes_again(door: FrontDoor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = Business(door, door.world.customer)
+    base = db.scalar("select id from knowledge_base where customer_id = %s", [owner.customer])
+    rows = b"question,answer\n" + b"Who are you?,A shop\n" * 30_000
+    boundary, form = encode_multipart({"file": FileStorage(io.BytesIO(rows), "faq.csv")})
+    headers = {"Authorization": f"Bearer {owner.key}", "Content-Type": f"multipart/form-data; boundary={boundary}"}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    answer = door.client.post(f"{API}/knowledge-bases/{base}/sources", data=form, headers=headers)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
 
 def test_the_desk_says_so_too(door: FrontDoor, refusing: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,6 +134,21 @@ def test_a_page_that_sends_its_visitors_on_by_its_markup(world: World, base: int
     assert counts(source)["stored"] == 1
     assert items() == {"/de/start": TEXT.format("the start")}
     assert errors(loop) == {"loop": "the page redirects more than 5 times"}
+
+
+def test_a_page_waits_for_room_on_our_own_disk(
+    world: World, base: int, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.page("/large", "parcels of all kinds " * 20_000)
+    source = sources.start_import(base, Page(shop.url + "/large"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    run(world)
+    assert errors(source) == {}
+    [job] = db.rows("select * from job where queue = 'knowledge-import' and closed_at is null")
+    assert (job["attempts"], "the folder of temporary files (TMPDIR, or /tmp) refuses" in job["last_error"]) == (0, True)
+    (tmp_path / "gone").mkdir()
+    run(world)
+    assert counts(source) == {"state": "done", "found": 1, "stored": 1, "added": 1}
 
 
 def test_a_theme_that_calls_all_pages_the_first_costs_none(world: World, base: int, shop: Shop) -> None:

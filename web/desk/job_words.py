@@ -145,6 +145,7 @@ _SAID = (
     marked("%(name)s sent an answer that cannot be read"),
     marked("the chatbot has no active %(what)s to fetch files with"),
     marked("the folder of the files refuses: %(what)s"),
+    marked("the folder of temporary files (TMPDIR, or /tmp) refuses: %(what)s"),
     marked("the bucket %(name)s cannot be called (%(what)s): %(advice)s"),
     marked("the bucket %(name)s does not answer: %(what)s"),
     marked("the bucket %(name)s refuses: %(what)s"),
