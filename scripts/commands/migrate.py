@@ -218,7 +218,7 @@ def main() -> int:
         print(f"migrate: stopped by a signal. {NOTHING_HALF}", file=sys.stderr)
         return 1
     except (psycopg2.Error, ValueError, ServiceFailed) as problem:
-        print(f"migrate: {why_not(problem)}", file=sys.stderr)
+        print(f"migrate: {why_not(problem, None if os.environ.get('DATABASE_URL') else data_folder())}", file=sys.stderr)
         return 1
     print("migrate: applied " + ", ".join(applied) if applied else "migrate: the schema is up to date", flush=True)
     if _is_beside_others():
@@ -245,12 +245,14 @@ def _place(where: Mapping[str, str]) -> str:
     return f"database {where.get('dbname', where.get('user', ''))} at {place}"
 
 
-def why_not(problem: Exception) -> str:
-    """What a migration's failure means."""
+def why_not(problem: Exception, embedded_in: Path | None = None) -> str:
+    """What a migration's failure means. `embedded_in`: of the embedded database in this folder, not of DATABASE_URL's."""
     if isinstance(problem, Interrupted):
         return f"stopped in the middle: {problem}\n{NOTHING_HALF}"
     if isinstance(problem, psycopg2.OperationalError):
-        return unreachable(problem, OF_URL if os.environ.get("DATABASE_URL") else embedded(data_folder()))
+        return unreachable(problem, embedded(embedded_in) if embedded_in else OF_URL)
+    if isinstance(problem, psycopg2.Error) and embedded_in:  # its role and its settings are ours
+        return f"a migration of {embedded(embedded_in)} failed and was rolled back: {problem}"
     if isinstance(problem, InsufficientPrivilege):
         return (
             f"the role of DATABASE_URL lacks a right: {problem.diag.message_primary}. Migrate as the role that owns the tables; "

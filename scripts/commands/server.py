@@ -92,7 +92,7 @@ def _run(arguments: argparse.Namespace, stopping: threading.Event) -> None:
         config.settings()  # a wrong one is reported once, here, and not by nine processes again and again
         environment = {**environment, "PORT": _port(environment)}
         _check_redis()
-        _migrate(environment["DATABASE_URL"])
+        _migrate(environment["DATABASE_URL"], None if own.get("DATABASE_URL") else data)
         occupation.say(address=door_url(environment))
         processes = ProcessManager(
             ROOT / "Procfile",
@@ -135,11 +135,11 @@ def _check_redis() -> None:
         raise _Refused(reason)
 
 
-def _migrate(database_url: str) -> None:
+def _migrate(database_url: str, embedded_in: Path | None) -> None:
     try:
         applied = migrate_and_fill(database_url)
     except psycopg2.Error as problem:
-        raise _Refused(why_not(problem)) from None
+        raise _Refused(why_not(problem, embedded_in)) from None
     if applied:
         _say(f"the database was brought to the newest schema ({', '.join(applied)})")
 

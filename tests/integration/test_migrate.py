@@ -15,6 +15,7 @@ import psycopg2
 import pytest
 
 from scripts.commands import migrate as command
+from scripts.commands import server
 from scripts.commands.migrate import NOTHING_HALF, migrate
 from shared.db import giving_way
 from tests.waiting import until
@@ -86,6 +87,17 @@ def test_a_migration_that_fails_leaves_nothing_behind(folder: Path, empty_databa
     with pytest.raises(psycopg2.Error):
         migrate(empty_database_url)
     assert columns(empty_database_url) == ["id"]
+
+
+@pytest.mark.parametrize("fault", ["select 1 / 0", "set role pg_monitor; drop table thing"])
+def test_scripts_server_says_that_it_is_its_own_database_where_a_migration_fails(
+    folder: Path, empty_database_url: str, fault: str
+) -> None:
+    migrate(empty_database_url)
+    (folder / "0002_bad.pre.sql").write_text(fault, encoding="utf-8")
+    with pytest.raises(server._Refused, match=f"a migration of the embedded database in {folder} failed") as refused:
+        server._migrate(empty_database_url, folder)
+    assert "DATABASE_URL" not in str(refused.value)
 
 
 def test_a_migration_that_is_cut_off_says_so_and_goes_on(
