@@ -12,6 +12,8 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -40,6 +42,8 @@ from shared.telemetry import machine
 
 #: Seconds for a server to answer after its start, including crash recovery from a large log.
 START_TIMEOUT = 60.0
+#: Seconds between two looks whether they run.
+_LOOK = 2.0
 
 _POSTGRES_SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -131,6 +135,18 @@ class Services:
         _end(self._postgres, signal.SIGINT)  # "fast" shutdown: ends connections, flushes everything
         self._redis = self._postgres = None
 
+    def keep(self, ending: threading.Event) -> None:
+        """Starts each server again that has ended by itself, as PostgreSQL does on a full disk, until `ending`."""
+        while not ending.wait(_LOOK):
+            for name, server, start in (
+                ("PostgreSQL", self._postgres, self.postgres_start),
+                ("Redis", self._redis, self.redis_start),
+            ):
+                if server is not None and server.poll() is not None:
+                    with suppress(ServiceFailed, OSError, psycopg2.Error, redis.RedisError):
+                        start()
+                        print(f"the embedded {name} had ended, and runs again", file=sys.stderr, flush=True)
+
     def postgres_start(self) -> None:
         """Starts PostgreSQL and waits until it answers."""
         data = self._home / "postgres"
@@ -214,11 +230,13 @@ def resolved_environment(data_dir: Path, announce: bool = True) -> Iterator[dict
     if "DATABASE_URL" in configured and ("REDIS_URL" in configured or "REDIS_HOST" in configured):
         yield configured
         return
-    services, deadline = Services(data_dir), time.monotonic() + START_TIMEOUT
+    services, deadline, ending = Services(data_dir), time.monotonic() + START_TIMEOUT, threading.Event()
+    keeper = threading.Thread(target=lambda: services.keep(ending), name="services-keeper", daemon=True)
     while (environment := running_services(data_dir)) is None:
         try:
             services.start(announce)
             environment = services.environment()
+            keeper.start()
             break
         except ServicesBusy:  # they will be announced, or stopped
             if time.monotonic() > deadline:
@@ -227,6 +245,9 @@ def resolved_environment(data_dir: Path, announce: bool = True) -> Iterator[dict
     try:
         yield {**environment, **configured}
     finally:
+        ending.set()
+        if keeper.is_alive():
+            keeper.join()
         services.stop()
 
 

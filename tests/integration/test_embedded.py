@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg2
@@ -17,9 +18,10 @@ import pytest
 import redis
 
 from scripts.local import programs
-from scripts.local.embedded import Services, ServicesBusy
+from scripts.local.embedded import Services, ServicesBusy, resolved_environment
 from scripts.local.environment import running_services
 from scripts.local.leftovers import empty_folder
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -116,6 +118,25 @@ def test_not_even_the_user_nobody_reads_the_files(fresh: Services, folder: Path)
     look = [sys.executable, "-c", f"import os; os.setuid(65534); os.listdir({str(folder)!r})"]
     assert b"PermissionError" in subprocess.run(look, capture_output=True, timeout=120).stderr
     assert (folder / "postgres").stat().st_uid == programs.POSTGRES_UID
+
+
+def test_servers_that_end_by_themselves_run_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL", "REDIS_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    pids = (folder / "postgres" / "postmaster.pid", folder / "redis" / "redis.pid")
+    with resolved_environment(folder) as environment:
+        ended = [int(path.read_text(encoding="utf-8").split()[0]) for path in pids]
+        for pid in ended:
+            os.kill(pid, signal.SIGKILL)
+
+        def both_answer() -> bool:
+            with suppress(psycopg2.OperationalError, redis.RedisError), closing(psycopg2.connect(environment["DATABASE_URL"])):
+                return bool(redis.Redis.from_url(environment["REDIS_URL"]).ping())
+            return False
+
+        until(both_answer)
+        assert ended != [int(path.read_text(encoding="utf-8").split()[0]) for path in pids]
+    assert not both_answer()
 
 
 def test_passwords_stay_the_same_while_servers_restart(fresh: Services) -> None:
