@@ -44,20 +44,28 @@ _NAMES = _folded(
     "name product produkt produktname productname artikel artikelname article item title titel titre titolo título bezeichnung"
     " service leistung dienstleistung behandlung nombre nom nome prodotto producto produit produto model modell modelo modèle"
     " size größe taille talla taglia store shop laden filiale standort kurs course zimmer room gericht plan tarif"
+    " treatment itemname dish plat plato piatto day weekday tag wochentag jour día giorno"
 )
 _PRICES = _folded("preis price prix precio prezzo preço prijs cena цена 価格 价格 가격 מחיר سعر fiyat")
+#: By what programs know a thing, and nobody who asks for it.
+_KEYS = _folded("id token sku handle handleid nr no code key ean gtin barcode artnr artikelnr artikelnummer produktnummer uuid")
 #: Whether a row is for customers: headers, and cells that say that it is not.
 _STATUS = _folded(
     "status state published active visible enabled veröffentlicht aktiv sichtbar estado publicado activo statut publié actif"
-    " stato pubblicato attivo"
+    " stato pubblicato attivo visibility sichtbarkeit visibilité visibilidad visibilità audience"
+    " visibilityincatalog sichtbarkeitimkatalog"
 )
 _NOT_SHOWN = _folded(
-    "draft unpublished archived hidden inactive disabled deleted private false no off 0 entwurf archiviert unveröffentlicht"
-    " versteckt inaktiv deaktiviert gelöscht falsch nein aus brouillon borrador bozza rascunho concept"
+    "draft unpublished archived hidden inactive disabled deleted private internal agents false no off 0 entwurf archiviert"
+    " unveröffentlicht versteckt inaktiv deaktiviert gelöscht privat intern falsch nein aus brouillon borrador bozza rascunho"
+    " concept"
 )
 #: Columns of other tables that are nobody's business but the shop's.
 _INTERNAL = re.compile(
-    r"\b(intern\w*|einkaufs\w*|ek|cost per item|purchase|wholesale|marge|margin|lieferant\w*|supplier\w*)\b", re.I
+    r"\b(intern\w*|einkaufs\w*|ek|cost per item|purchase|wholesale|marge|margin|lieferant\w*|supplier\w*)\b"
+    r"|^(tax (status|class)|is featured|backorders|sold individually|low stock|allow customer reviews|meta:)"
+    r"|^(steuer(status|klasse)|ist hervorgehoben|lieferrückstände|geringer lagerbestand|kundenrezensionen)",
+    re.I,
 )
 #: Words of a header that has more of them: Frage (DE), FAQ question, Frage/Question, question_en.
 _WORDS, _MOST_WORDS = re.compile(r"[^\W_]+"), 4
@@ -69,6 +77,9 @@ _LONGEST = 120
 _NO_HEADER = re.compile(r"[?!？؟。]$|\s\S+\s.*\.$")
 #: A number, with a unit or without one.
 _NUMBER = re.compile(r"\D{0,4}\d[\d.,'\u2019 \u00a0]{0,20}\s?\D{0,4}")
+#: What stands below a header in a column of times or of marks.
+_TIME = re.compile(r"\d{1,2}([:.]\d\d)?\s?(am|pm|h|uhr)?(\s?[-–]\s?\d{1,2}([:.]\d\d)?\s?(am|pm|h|uhr)?)?", re.I)
+_MARKS = frozenset({"x", "✓", "✔", "✗", "-", "–", "—", "yes", "no", "y", "n", "ja", "nein", "j", "oui", "non", "sí", "si", "sì"})
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,8 @@ class Layout:
     header: int = 0
     #: Of a table of other things: the names of its columns. The only pair's first is the column that names a thing.
     names: Row = ()
+    #: Further columns that belong to the answer.
+    more: tuple[int, ...] = ()
 
 
 def layout_of(first: list[list[str]]) -> Layout:
@@ -91,12 +104,20 @@ def layout_of(first: list[list[str]]) -> Layout:
     for number, row in enumerate(first, 1):
         pairs = _pairs(row)
         if pairs and not (_find(row, _ASKS) < 0 and _has_price(row)):
-            return Layout(pairs, _find(row, _LINK), _all(row, _STATUS), number)
+            return Layout(pairs, _find(row, _LINK), _all(row, _STATUS), number, more=_more(row, pairs))
     for number, row in enumerate(first, 1):
         if _names_things(row, first[number:]):
             name = _naming(row, first[number:])
             return Layout(((name, -1),), _find(row, _LINK), _all(row, _STATUS), number, row)
     return _by_one_header(first)
+
+
+def _more(row: Row, pairs: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    """Columns of texts beside the answer, where nothing says which of them is it: a help desk's description and body."""
+    ((question, answer), *others) = pairs
+    if others or _fold(row[answer]) in _ANSWERS:
+        return ()
+    return tuple(place for place, cell in enumerate(row) if _fold(cell) in _ANSWER and place not in (question, answer))
 
 
 def _pairs(row: Row) -> tuple[tuple[int, int], ...]:
@@ -117,18 +138,22 @@ def _by_one_header(first: list[list[str]]) -> Layout:
     row = first[0] if first else []
     question, answer, link = _first(row, _ASKS, _QUESTION), _first(row, _ANSWERS, _ANSWER), _find(row, _LINK)
     if question < 0 and answer < 0:
-        place = _asking(first)
-        return Layout(((place, place + 1),))
+        return _without_header(first)
+    if answer < 0 and _find(row, _ASKS) < 0 and sum(map(bool, row)) > 2:
+        return Layout(((question, -1),), link, _all(row, _STATUS), 1, row)
     other = next((place for place in range(len(row)) if place not in (question, answer, link)), -1)
     return Layout(((other if question < 0 else question, other if answer < 0 else answer),), link, _all(row, _STATUS), 1)
 
 
-def _asking(first: list[list[str]]) -> int:
-    """The column of a table without headers that asks: the first, unless most cells of another one end with a question mark."""
+def _without_header(first: list[list[str]]) -> Layout:
+    """A table without headers: the column that asks and the one behind it, or what the first one names and all that follows."""
     columns = range(min(map(len, first), default=0) - 1)
     asking = {place: sum(row[place].endswith(("?", "？", "؟")) for row in first) for place in columns}
     best = max(asking, key=asking.__getitem__, default=0)
-    return best if len(first) > 1 and asking.get(best, 0) > len(first) / 2 else 0
+    if asking.get(best, 0) > len(first) / 2:
+        place = best if len(first) > 1 else 0
+        return Layout(((place, place + 1),))
+    return Layout(((0, 1),), more=tuple(range(2, max(map(len, first), default=0))))
 
 
 def _names_things(row: Row, below: Sequence[Row]) -> bool:
@@ -137,12 +162,22 @@ def _names_things(row: Row, below: Sequence[Row]) -> bool:
     width = max((len([cell for cell in one if cell]) for one in below), default=0)
     if len(filled) < 2 or len(filled) < width - 1 or len(set(filled)) < len(filled) or _find(row, _ASKS | _ANSWERS) >= 0:
         return False
+    if _has_price(row) and min(_find(row, _NAMES), _find(row, _STATUS)) >= 0:
+        return True  # an export of a shop, some of whose headers are questions: "In stock?"
     if any(len(cell) > _LONGEST or _NO_HEADER.search(cell) or _NUMBER.fullmatch(cell) for cell in filled):
         return False
     has_corner = not row[0] and all(one[0] for one in below if one)
     if _has_price(row) or has_corner or (len(filled) > 2 and _find(row, _NAMES) >= 0):
         return True
+    if len(filled) == width > 2 and any(_has_values(place, below) for place in range(1, len(row))):
+        return True
     return any(_all_numbers(place, below) for place in range(1, len(row))) and (len(filled) > 2 or len(below) > 2)
+
+
+def _has_values(place: int, below: Sequence[Row]) -> bool:
+    """Whether most cells of a column are times or marks."""
+    cells = [row[place].lower() for row in below if place < len(row) and row[place]]
+    return len(cells) > 1 and sum(cell in _MARKS or bool(_TIME.fullmatch(cell)) for cell in cells) > len(cells) / 2
 
 
 def _all_numbers(place: int, below: Sequence[Row]) -> bool:
@@ -151,15 +186,18 @@ def _all_numbers(place: int, below: Sequence[Row]) -> bool:
 
 
 def _naming(row: Row, below: Sequence[Row]) -> int:
-    """The column that names a thing: by its header, or the first one that is not of numbers."""
+    """The column that names a thing: by its header, or the first one that is neither of numbers nor of keys."""
     if (place := _find(row, _NAMES)) >= 0:
         return place
-    return next((place for place in range(len(row)) if not _all_numbers(place, below)), 0)
+    texts = [place for place in range(len(row)) if not _all_numbers(place, below)]
+    return next((place for place in texts if _fold(row[place]) not in _KEYS), texts[0] if texts else 0)
 
 
 def described(layout: Layout, row: Row) -> str:
     """What a row of a table of things says, beside the thing's name: a line for each column."""
     skipped = {layout.pairs[0][0], layout.link, *layout.status}
+    if _has_price(layout.names):  # beside which a cost is what the shop pays
+        skipped.add(_find(layout.names, frozenset({"cost"})))
     cells = [(name, cell) for place, (name, cell) in enumerate(zip(layout.names, row, strict=False)) if place not in skipped]
     return "\n".join(f"{name}: {cell}" for name, cell in cells if name and _is_told(name, cell))
 
@@ -171,7 +209,8 @@ def _is_told(name: str, cell: str) -> bool:
 
 def is_shown(layout: Layout, row: Row) -> bool:
     """Whether a row is for customers: it is no draft, and not archived."""
-    return not any(_fold(row[place]) in _NOT_SHOWN for place in layout.status if place < len(row))
+    cells = [row[place] for place in layout.status if place < len(row)]
+    return not any(cell == "-1" or _fold(cell) in _NOT_SHOWN for cell in cells)  # WooCommerce's drafts are -1
 
 
 def _has_price(row: Row) -> bool:

@@ -42,13 +42,17 @@ def read_xlsx(raw: Raw) -> Document:
 
 
 def _rows(results: Any, formulas: Any, problems: Problems) -> Iterator[Row]:
-    """Rows with their cells; hidden ones, and cells of hidden columns, are empty."""
-    hidden_rows, hidden_columns = _hidden(results)
+    """Rows with their cells; hidden ones, and cells of hidden columns, are empty. A merged cell is in each of its rows."""
+    hidden_rows, hidden_columns, merged = _look_of(results)
+    above: dict[int, tuple[int, str]] = {}
     pairs = zip(results.iter_rows(max_col=MAX_COLUMNS), formulas.iter_rows(max_col=MAX_COLUMNS), strict=False)
     empty = 0
     for number, (row, formula_row) in enumerate(pairs, 1):
         cells = [_cell(cell) or _formula(formula, number, problems) for cell, formula in zip(row, formula_row, strict=False)]
         cells = ["" if place in hidden_columns else cell for place, cell in enumerate(cells, 1)]
+        above |= {place: (last, cells[place - 1]) for place, last in merged.get(number, ()) if place <= len(cells)}
+        if any(cells):
+            cells = [cell or _from_above(above.get(place), number) for place, cell in enumerate(cells, 1)]
         if number in hidden_rows and any(cells):
             problems.left_out.append(f"row {number} is hidden")
             cells = []
@@ -58,20 +62,33 @@ def _rows(results: Any, formulas: Any, problems: Problems) -> Iterator[Row]:
         yield cells
 
 
-def _hidden(sheet: Any) -> tuple[set[int], set[int]]:
-    """Numbers of the rows and columns that Excel does not show; openpyxl tells them only of files that it keeps in memory."""
-    from lxml import etree
+def _from_above(merged: tuple[int, str] | None, number: int) -> str:
+    return merged[1] if merged and number <= merged[0] else ""
 
-    rows, columns = set[int](), set[int]()
+
+def _look_of(sheet: Any) -> tuple[set[int], set[int], dict[int, list[tuple[int, int]]]]:
+    """Numbers of the rows and columns that Excel does not show, and by its first row each column merged down to a last one.
+
+    openpyxl tells them only of files that it keeps in memory.
+    """
+    from lxml import etree
+    from openpyxl.utils import range_boundaries
+
+    rows, columns, merged = set[int](), set[int](), dict[int, list[tuple[int, int]]]()
+    tags = ("{*}row", "{*}col", "{*}mergeCell")
     with sheet._get_source() as source:
-        for _, element in etree.iterparse(source, events=("end",), tag=("{*}row", "{*}col"), resolve_entities=False):
-            if element.get("hidden") in ("1", "true"):
+        for _, element in etree.iterparse(source, events=("end",), tag=tags, resolve_entities=False):
+            if element.tag.endswith("mergeCell"):
+                column, first, _, last = range_boundaries(element.get("ref") or "A1")
+                if first and column and last and last > first:
+                    merged.setdefault(first, []).append((column, last))
+            elif element.get("hidden") in ("1", "true"):
                 if element.tag.endswith("col"):
                     columns.update(range(max(int(element.get("min")), 1), min(int(element.get("max")), MAX_COLUMNS) + 1))
                 elif element.get("r"):
                     rows.add(int(element.get("r")))
             element.clear()  # memory
-    return rows, columns
+    return rows, columns, merged
 
 
 def _formula(cell: Any, number: int, problems: Problems) -> str:

@@ -21,7 +21,7 @@ from shared.knowledge.columns import HEADER_WITHIN, Layout, Row, described, is_s
 from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
 from shared.knowledge.encoding import as_written, decode
 from shared.knowledge.faq import has_html, text_of_html
-from shared.knowledge.split import split
+from shared.knowledge.split import HEADING, SEPARATOR, split
 
 _DELIMITERS = ",;\t|"
 #: Rows from which the delimiter is seen.
@@ -30,6 +30,8 @@ SAMPLE_ROWS = 50
 MAX_LINES = 100
 #: Characters of a line in which quotation marks that do not fit are looked into, which takes their square.
 MAX_LINE = 20_000
+#: Characters of a text that may begin another one by more than chance.
+REPEATED = 30
 #: Rows that a warning names.
 NAMED = 5
 
@@ -180,10 +182,14 @@ def _found(rows: Iterator[Row], delimiter: str) -> Iterator[tuple[int, Item | st
     layout = layout_of([_stripped(row) for _, row in first])
     header = first[layout.header - 1][1] if layout.header else []
     last = len(header) if delimiter and header and layout.pairs[-1][1] == len(header) - 1 else 0
+    asked = [question for question, _ in layout.pairs]
     wanted: list[tuple[int, list[str]]] = []
+    is_named_shown = True
     for number, raw in chain(first[layout.header :], filled):
         row = _stripped(_rejoined(raw, last, delimiter) if last else raw)
-        if not is_shown(layout, row):
+        if any(place < len(row) and row[place] for place in asked):
+            is_named_shown = is_shown(layout, row)
+        if not (is_named_shown and is_shown(layout, row)):  # nor is what belongs to the row above, as a product's sizes
             yield number, "is marked as not public", len(row)
         elif row != _stripped(header):  # which some repeat above each section
             wanted.append((number, row))
@@ -193,22 +199,61 @@ def _found(rows: Iterator[Row], delimiter: str) -> Iterator[tuple[int, Item | st
 
 def _items(rows: list[tuple[int, list[str]]], layout: Layout, pair: tuple[int, int]) -> Iterator[tuple[int, Item | str, int]]:
     """The items of two columns."""
-    above, unanswered = "", None
+    section, above, unanswered = "", "", None
+    sections = _sections(rows, layout)
     for number, row in rows:
+        if number in sections:
+            section, above = f"{sections[number]}{SEPARATOR}", ""
+            continue
         width = max(place for place, cell in enumerate(row, 1) if cell)
         question, answer, link = (row[column] if 0 <= column < len(row) else "" for column in (*pair, layout.link))
-        answer = described(layout, row) if layout.names else answer
+        if layout.names:
+            answer = described(layout, row)
+        elif layout.more:
+            answer = _joined([answer, *(row[column] for column in layout.more if column < len(row))])
         if question:
             if unanswered:
                 yield unanswered
             above, unanswered = question, None if answer else (number, "has no answer", width)
         if answer and above:
             unanswered = None  # a row below may have the answer
-            yield number, Item(_without_html(above), _without_html(answer), _link(link)), width
+            yield number, Item(_without_html(section + above), _without_html(answer), _link(link)), width
         elif not question and len(layout.pairs) == 1:
             yield number, "has no question", width
     if unanswered:
         yield unanswered
+
+
+def _sections(rows: list[tuple[int, list[str]]], layout: Layout) -> dict[int, str]:
+    """Rows of one cell that stand above others in a list of things: STARTERS, above what there is to begin with."""
+    found: dict[int, str] = {}
+    follows_row = False
+    is_list = layout.names or (layout.more and not layout.header)
+    for number, row in reversed(rows if is_list else []):
+        cells = [cell for cell in row if cell]
+        is_first = any(row[place : place + 1] == cells for place in (0, layout.pairs[0][0]))
+        if len(cells) > 1:
+            follows_row = True
+        elif follows_row and is_first and _is_name(cells[0], len(layout.names)):
+            found[number] = cells[0].rstrip(":")
+    return found
+
+
+def _is_name(cell: str, columns: int) -> bool:
+    """Whether a cell that is alone in its row names others. Beside one column only it may as well be a thing without a price."""
+    return len(cell) <= HEADING and cell[-1] not in ".!?" and (columns != 2 or cell.isupper() or cell.endswith(":"))
+
+
+def _joined(cells: list[str]) -> str:
+    """Cells of one answer. Exports have some texts twice, whole and cut to their beginnings."""
+    return "\n".join(cell for place, cell in enumerate(cells) if cell and not _is_repeated(cells, place))
+
+
+def _is_repeated(cells: list[str], place: int) -> bool:
+    cell = cells[place]
+    return len(cell) > REPEATED and any(
+        one.startswith(cell) and (one != cell or other > place) for other, one in enumerate(cells)
+    )
 
 
 def _without_html(cell: str) -> str:

@@ -156,3 +156,92 @@ def test_cells_of_excel_are_as_it_shows_them() -> None:
     document = read("shops.xlsx", xlsx(fill))
     assert pairs(document) == [("Mitte", "PLZ: 01067\nab: 09:30\nSumme: =1+1")]
     assert document.warning == "formulas without their results (open it in Excel and save it): row 2"
+
+
+WOOCOMMERCE = (
+    'ID,Type,SKU,Name,Published,"Is featured?","Visibility in catalog",Description,"Tax class","In stock?","Regular price"\n'
+    "44,simple,T1,Earl Grey,1,0,visible,With <b>bergamot</b>.,,1,5.90\n"
+    "45,simple,T2,Secret,0,0,visible,x,,1,1.00\n46,simple,T3,Draft,-1,0,visible,x,,1,1.00\n47,simple,T4,Parts,1,0,hidden,x,,1,1.00\n"
+)
+
+
+def test_an_export_whose_headers_ask() -> None:
+    document = read("wc-product-export.csv", WOOCOMMERCE)
+    content = "ID: 44\nType: simple\nSKU: T1\nDescription: With bergamot.\nIn stock?: 1\nRegular price: 5.90"
+    assert pairs(document) == [("Earl Grey", content)]
+    assert (document.warning or "").count("marked as not public") == 3
+
+
+def test_sizes_of_a_draft_are_not_those_of_the_product_above() -> None:
+    text = "Title,Option1 Value,Variant Price,Status\nWool hat,M,25,active\n,L,27,\nOld hat,M,9,draft\n,L,10,\nCap,M,5,active\n"
+    document = read("products.csv", text)
+    hat = [("Wool hat", f"Option1 Value: {size}\nVariant Price: {price}") for size, price in (("M", 25), ("L", 27))]
+    assert pairs(document) == [*hat, ("Cap", "Option1 Value: M\nVariant Price: 5")]
+    assert document.warning == "left out: row 4 is marked as not public, row 5 is marked as not public"
+
+
+def test_a_size_that_is_hidden_hides_no_other() -> None:
+    text = "name,size,price,visible\nMug,S,19,TRUE\n,M,21,FALSE\n,L,23,TRUE\n"
+    assert [content for _, content in pairs(read("wix.csv", text))] == ["size: S\nprice: 19", "size: L\nprice: 23"]
+
+
+@pytest.mark.parametrize("mark", ["private", "Internal", "intern"])
+def test_an_article_for_the_staff_alone_is_no_answer(mark: str) -> None:
+    document = read("articles.csv", f"Title,Content,Visibility\nRefunds,In 5 days.,public\nEscalation,Ask Bob.,{mark}\n")
+    assert pairs(document) == [("Refunds", "In 5 days.")]
+
+
+def test_an_article_is_more_than_its_description() -> None:
+    long, cut = "We refund " + "within five days and " * 9, "We refund within five days and within"
+    text = f'id,title,description,body,url\n1,Refunds,How long it takes,<p>In 5 days.</p>,\n2,Returns,{cut},"{long}",\n'
+    assert pairs(read("articles.csv", text)) == [("Refunds", "How long it takes\nIn 5 days."), ("Returns", long.strip())]
+
+
+HOURS = [
+    ("Day,Opens,Closes\nMonday,9:00,18:00\nSunday,closed,\n", "Monday", "Opens: 9:00\nCloses: 18:00"),
+    ("Wer;früh;spät\nAnna;9-12 Uhr;14-18 Uhr\nBen;zu;14-18 Uhr\n", "Anna", "früh: 9-12 Uhr\nspät: 14-18 Uhr"),
+    ("Meal,Gluten,Nuts\nPizza,yes,no\nSalad,no,yes\n", "Pizza", "Gluten: yes\nNuts: no"),
+    ("Montag,Ruhetag,\nDienstag,11:30,22:00\nMittwoch,11:30,22:00\n", "Dienstag", "11:30\n22:00"),
+    ("Soup,of the day,5.90\nSalad,with tuna,8.50\n", "Soup", "of the day\n5.90"),
+    ("Topic,Info,Where\nYoga,on Mondays,blue\nPilates,on Fridays,red\n", "Yoga", "Info: on Mondays\nWhere: blue"),
+    ("Montag,9,19\nDienstag,9,19\n", "Montag", "9\n19"),
+    ("name,price,cost\nMug,19,7\n", "Mug", "price: 19"),
+    ("Treatment,Room,Cost\nPeeling,blue,7\nMassage,red,8\n", "Peeling", "Room: blue\nCost: 7"),
+    ("Token,Item Name,Price\nabc,Latte,3.90\n", "Latte", "Token: abc\nPrice: 3.90"),
+    ("SKU,Ware,Preis\nab-c,Kanne,3.90\n", "Kanne", "SKU: ab-c\nPreis: 3.90"),
+]
+
+
+@pytest.mark.parametrize(("text", "title", "content"), HOURS)
+def test_no_column_of_hours_and_lists_is_lost(text: str, title: str, content: str) -> None:
+    assert (title, content) in pairs(read("list.csv", text))
+
+
+def test_a_question_without_headers_has_the_answer_behind_it_alone() -> None:
+    text = "Do you ship?,Yes.,ask Bob\nCash?,No.,since May\n"
+    assert pairs(read("faq.csv", text)) == [("Do you ship?", "Yes."), ("Cash?", "No.")]
+
+
+def test_a_menu_says_under_what_a_dish_stands() -> None:
+    text = "Gericht;Zutaten;Preis\nVORSPEISEN;;\nSuppe;;5,90\nSalat;grün;6\nHauptgerichte:;;\nSchnitzel;;18\nalle mit Brot;;\n"
+    document = read("menu.csv", text)
+    assert [title for title, _ in pairs(document)] == ["VORSPEISEN › Suppe", "VORSPEISEN › Salat", "Hauptgerichte › Schnitzel"]
+    assert document.warning == "left out: row 7 has no answer"
+
+
+def test_a_thing_without_a_price_is_no_heading() -> None:
+    document = read("menu.csv", "Gericht;Preis\nCola;\nBier;3,50\nWEINE;\nRot;4,50\n")
+    assert [title for title, _ in pairs(document)] == ["Bier", "WEINE › Rot"]
+    assert document.warning == "left out: row 2 has no answer"
+
+
+def test_cells_that_excel_shows_merged_hold_for_all_their_rows() -> None:
+    def fill(sheet: Any) -> None:
+        for row in (["Category", "Product", "Price"], ["Coffee", "Espresso", 2], [None, "Latte", 3], ["Tea", "Green", 4]):
+            sheet.append(row)
+        sheet.merge_cells("A2:A3")
+        sheet.merge_cells("C4:C9")
+
+    document = read("menu.xlsx", xlsx(fill))
+    assert pairs(document)[1:] == [("Latte", "Category: Coffee\nPrice: 3"), ("Green", "Category: Tea\nPrice: 4")]
+    assert document.warning is None
