@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shared.knowledge.split import HEADING
+from shared.knowledge.weekdays import is_of_days
+
 Row = Sequence[str]
 
 
@@ -97,6 +100,8 @@ class Layout:
     names: Row = ()
     #: Further columns that belong to the answer.
     more: tuple[int, ...] = ()
+    #: Whether its rows are things or days, and none of them a question.
+    is_list: bool = False
 
 
 def layout_of(first: list[list[str]]) -> Layout:
@@ -108,8 +113,19 @@ def layout_of(first: list[list[str]]) -> Layout:
     for number, row in enumerate(first, 1):
         if _names_things(row, first[number:]):
             name = _naming(row, first[number:])
-            return Layout(((name, -1),), _find(row, _LINK), _all(row, _STATUS), number, row)
-    return _by_one_header(first)
+            return Layout(((name, -1),), _find(row, _LINK), _all(row, _STATUS), number, row, is_list=True)
+    return _of_days(first) or _by_one_header(first)
+
+
+def _of_days(first: list[list[str]]) -> Layout | None:
+    """A table whose first column says days, below what it is and a header of two columns, or neither."""
+    for number in range(min(len(first) - 1, 3)):
+        above, below = first[:number], first[number:]
+        if all(is_of_days(row[0]) for row in below if row[0]) and is_of_days(below[0][0]):
+            names = above[-1] if above and len(list(filter(None, above[-1]))) > 1 else []
+            more = tuple(range(2, max(map(len, below))))
+            return Layout(((0, -1 if names else 1),), header=number, names=names, more=more, is_list=True)
+    return None
 
 
 def _more(row: Row, pairs: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
@@ -140,7 +156,7 @@ def _by_one_header(first: list[list[str]]) -> Layout:
     if question < 0 and answer < 0:
         return _without_header(first)
     if answer < 0 and _find(row, _ASKS) < 0 and sum(map(bool, row)) > 2:
-        return Layout(((question, -1),), link, _all(row, _STATUS), 1, row)
+        return Layout(((question, -1),), link, _all(row, _STATUS), 1, row, is_list=True)
     other = next((place for place in range(len(row)) if place not in (question, answer, link)), -1)
     return Layout(((other if question < 0 else question, other if answer < 0 else answer),), link, _all(row, _STATUS), 1)
 
@@ -153,7 +169,8 @@ def _without_header(first: list[list[str]]) -> Layout:
     if asking.get(best, 0) > len(first) / 2:
         place = best if len(first) > 1 else 0
         return Layout(((place, place + 1),))
-    return Layout(((0, 1),), more=tuple(range(2, max(map(len, first), default=0))))
+    more = tuple(range(2, max(map(len, first), default=0)))
+    return Layout(((0, 1),), more=more, is_list=bool(more))
 
 
 def _names_things(row: Row, below: Sequence[Row]) -> bool:
@@ -164,20 +181,24 @@ def _names_things(row: Row, below: Sequence[Row]) -> bool:
         return False
     if _has_price(row) and min(_find(row, _NAMES), _find(row, _STATUS)) >= 0:
         return True  # an export of a shop, some of whose headers are questions: "In stock?"
-    if any(len(cell) > _LONGEST or _NO_HEADER.search(cell) or _NUMBER.fullmatch(cell) for cell in filled):
+    if any(len(cell) > _LONGEST or _NO_HEADER.search(cell) or _NUMBER.fullmatch(cell) for cell in filled) or is_of_days(row[0]):
         return False
     has_corner = not row[0] and all(one[0] for one in below if one)
     if _has_price(row) or has_corner or (len(filled) > 2 and _find(row, _NAMES) >= 0):
         return True
-    if len(filled) == width > 2 and any(_has_values(place, below) for place in range(1, len(row))):
+    if len(filled) == width > 2 and not any(map(_is_value, row)) and any(_has_values(one, below) for one in range(1, len(row))):
         return True
     return any(_all_numbers(place, below) for place in range(1, len(row))) and (len(filled) > 2 or len(below) > 2)
 
 
 def _has_values(place: int, below: Sequence[Row]) -> bool:
-    """Whether most cells of a column are times or marks."""
-    cells = [row[place].lower() for row in below if place < len(row) and row[place]]
-    return len(cells) > 1 and sum(cell in _MARKS or bool(_TIME.fullmatch(cell)) for cell in cells) > len(cells) / 2
+    """Whether half of the cells of a column are times or marks."""
+    cells = [row[place] for row in below if place < len(row) and row[place]]
+    return len(cells) > 1 and 2 * sum(map(_is_value, cells)) >= len(cells)
+
+
+def _is_value(cell: str) -> bool:
+    return cell.lower() in _MARKS or bool(_TIME.fullmatch(cell))
 
 
 def _all_numbers(place: int, below: Sequence[Row]) -> bool:
@@ -211,6 +232,25 @@ def is_shown(layout: Layout, row: Row) -> bool:
     """Whether a row is for customers: it is no draft, and not archived."""
     cells = [row[place] for place in layout.status if place < len(row)]
     return not any(cell == "-1" or _fold(cell) in _NOT_SHOWN for cell in cells)  # WooCommerce's drafts are -1
+
+
+def sections_of(rows: list[tuple[int, list[str]]], layout: Layout) -> dict[int, str]:
+    """Rows of one cell that stand above others in a list of things: STARTERS, above what there is to begin with."""
+    found: dict[int, str] = {}
+    follows_row = False
+    for number, row in reversed(rows if layout.is_list else []):
+        cells = [cell for cell in row if cell]
+        is_first = any(row[place : place + 1] == cells for place in (0, layout.pairs[0][0]))
+        if len(cells) > 1:
+            follows_row = True
+        elif follows_row and is_first and _is_name(cells[0], len(layout.names)):
+            found[number] = cells[0].rstrip(":")
+    return found
+
+
+def _is_name(cell: str, columns: int) -> bool:
+    """Whether a cell that is alone in its row names others. Beside one column only it may as well be a thing without a price."""
+    return len(cell) <= HEADING and cell[-1] not in ".!?" and (columns != 2 or cell.isupper() or cell.endswith(":"))
 
 
 def _has_price(row: Row) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from shared.errors import PermanentRefusal
 
@@ -60,3 +62,8 @@ class Raw:
     body: bytes = field(repr=False)
     media_type: str = ""
     url: str | None = None
+
+
+def stem(name: str) -> str:
+    """A file's name as a title."""
+    return re.sub(r"[_-]+", " ", PurePath(name).stem).strip() or name

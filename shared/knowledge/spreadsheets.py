@@ -19,6 +19,10 @@ MAX_EMPTY = 5_000
 #: The money of a cell's format: [$€-407], "CHF", $; and its digits behind the point.
 _MONEY = re.compile(r"\[\$([^\]\-]{1,5})|(CHF|EUR|USD|GBP|PLN|Kč|kr|zł|[€£¥₹₽₺])|^_?[\-(*\s\\\"]*(\$)")
 _DIGITS = re.compile(r"\.(0+)")
+#: What Excel and exports call a sheet that nobody has named.
+_NO_NAME = re.compile(
+    r"(sheet|tabelle|feuil|hoja|foglio|blad|planilha|arkusz|лист|worksheet|products?[ _]?export|export|data)\W*\d*$", re.I
+)
 _ZEROS = re.compile("0{2,12}")
 
 
@@ -34,7 +38,8 @@ def read_xlsx(raw: Raw) -> Document:
         )
         names = [sheet.title for sheet in results.worksheets if sheet.sheet_state == "visible"]
         problems = Problems()
-        return document_of(raw, [_rows(results[name], formulas[name], problems) for name in names], problems)
+        sheets = [("" if _NO_NAME.match(name) else name, _rows(results[name], formulas[name], problems)) for name in names]
+        return document_of(raw, sheets, problems)
     except (Unreadable, MemoryError):
         raise
     except Exception as problem:

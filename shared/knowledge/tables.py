@@ -15,13 +15,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import NamedTuple
 
 from shared.http.urls import UrlRefused, normalize_url
-from shared.knowledge.columns import HEADER_WITHIN, Layout, Row, described, is_shown, layout_of
-from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
+from shared.knowledge.columns import HEADER_WITHIN, Layout, Row, described, is_shown, layout_of, sections_of
+from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable, stem
 from shared.knowledge.encoding import as_written, decode
 from shared.knowledge.faq import has_html, text_of_html
-from shared.knowledge.split import HEADING, SEPARATOR, split
+from shared.knowledge.split import SEPARATOR, split
+from shared.knowledge.weekdays import is_of_days
 
 _DELIMITERS = ",;\t|"
 #: Rows from which the delimiter is seen.
@@ -43,6 +45,13 @@ _CAPITAL = r"A-ZÀ-Þ\u0100-\u017d\u0410-\u042f"
 _NO_RESULT = re.compile(rf"#(?:[¡¿]?[{_CAPITAL}][{_CAPITAL}0-9/]{{1,11}}[!?]|[{_CAPITAL}]/[{_CAPITAL}]|NV|YOK|#{{2,}})")
 
 _ENTITY = re.compile(r"&(?:#\d{2,5}|[A-Za-z]{2,6});")
+
+
+class _Names(NamedTuple):
+    """What a table is called: its file, and its sheet if somebody has named it."""
+
+    file: str
+    sheet: str
 
 
 @dataclass
@@ -80,7 +89,7 @@ def read_csv(raw: Raw) -> Document:
     else:
         delimiter = "\t" if raw.name.lower().endswith(".tsv") else _delimiter(text)
     problems = Problems()
-    return document_of(raw, [_rows(text, delimiter, problems)], problems, delimiter)
+    return document_of(raw, [("", _rows(text, delimiter, problems))], problems, delimiter)
 
 
 def _lines_in_quotes(text: str) -> str:
@@ -153,12 +162,12 @@ def _fit(text: str, delimiter: str, strict: bool) -> tuple[bool, int, int]:
     return strict and count > 0, count, width
 
 
-def document_of(raw: Raw, sheets: Iterable[Iterator[Row]], problems: Problems, delimiter: str = "") -> Document:
-    """The document of a table, or of the sheets of one. Raises Unreadable, if none of its rows is an item."""
+def document_of(raw: Raw, sheets: Iterable[tuple[str, Iterator[Row]]], problems: Problems, delimiter: str = "") -> Document:
+    """The document of a table, or of the sheets of one by their names. Raises Unreadable, if none of its rows is an item."""
     items: dict[Item, None] = {}
     widest = 0
-    for rows in sheets:
-        for number, found, width in _found(rows, delimiter):
+    for name, rows in sheets:
+        for number, found, width in _found(rows, delimiter, _Names(stem(raw.name), name)):
             widest = max(widest, width)
             if isinstance(found, Item):
                 for title, content in split(found.title, found.content, has_headings=False):
@@ -175,7 +184,7 @@ def document_of(raw: Raw, sheets: Iterable[Iterator[Row]], problems: Problems, d
     return Document(raw.name, list(items), warning=problems.warning())
 
 
-def _found(rows: Iterator[Row], delimiter: str) -> Iterator[tuple[int, Item | str, int]]:
+def _found(rows: Iterator[Row], delimiter: str, names: _Names) -> Iterator[tuple[int, Item | str, int]]:
     """Of each row: its number, the item or what is missing, how many cells it has."""
     filled = ((number, row) for number, row in enumerate(rows, 1) if any(_stripped(row)))
     first = list(islice(filled, HEADER_WITHIN))
@@ -193,17 +202,36 @@ def _found(rows: Iterator[Row], delimiter: str) -> Iterator[tuple[int, Item | st
             yield number, "is marked as not public", len(row)
         elif row != _stripped(header):  # which some repeat above each section
             wanted.append((number, row))
+    named = [(row[asked[0]] if asked[0] < len(row) else "") for _, row in wanted]
+    if layout.is_list and len(wanted) > 1 and named[0] and all(is_of_days(cell) for cell in named if cell):
+        above = [cells[0] for _, row in first[: layout.header] if len(cells := list(filter(None, _stripped(row)))) == 1]
+        yield wanted[0][0], _week(wanted, layout, (above or [names.sheet or names.file])[-1]), len(wanted[0][1])
+        return
     for pair in layout.pairs:
-        yield from _items(wanted, layout, pair)
+        yield from _items(wanted, layout, pair, names.sheet)
 
 
-def _items(rows: list[tuple[int, list[str]]], layout: Layout, pair: tuple[int, int]) -> Iterator[tuple[int, Item | str, int]]:
+def _week(rows: list[tuple[int, list[str]]], layout: Layout, title: str) -> Item:
+    """The days of a table as one item. A row alone would be found by its day only, and of seven that fit chatbots get five."""
+    lines: list[str] = []
+    column, day = layout.pairs[0][0], ""
+    for _, row in rows:
+        day = row[column] or day
+        cells = described(layout, row).replace(": ", " ").split("\n") if layout.names else row[1:]
+        lines.append(f"{day}: {', '.join(filter(None, cells))}")
+    return Item(title, "\n".join(lines))
+
+
+def _items(
+    rows: list[tuple[int, list[str]]], layout: Layout, pair: tuple[int, int], sheet: str
+) -> Iterator[tuple[int, Item | str, int]]:
     """The items of two columns."""
-    section, above, unanswered = "", "", None
-    sections = _sections(rows, layout)
+    start = f"{sheet}{SEPARATOR}" if sheet and layout.is_list else ""
+    section, above, unanswered = start, "", None
+    sections = sections_of(rows, layout)
     for number, row in rows:
         if number in sections:
-            section, above = f"{sections[number]}{SEPARATOR}", ""
+            section, above = f"{start}{sections[number]}{SEPARATOR}", ""
             continue
         width = max(place for place, cell in enumerate(row, 1) if cell)
         question, answer, link = (row[column] if 0 <= column < len(row) else "" for column in (*pair, layout.link))
@@ -222,26 +250,6 @@ def _items(rows: list[tuple[int, list[str]]], layout: Layout, pair: tuple[int, i
             yield number, "has no question", width
     if unanswered:
         yield unanswered
-
-
-def _sections(rows: list[tuple[int, list[str]]], layout: Layout) -> dict[int, str]:
-    """Rows of one cell that stand above others in a list of things: STARTERS, above what there is to begin with."""
-    found: dict[int, str] = {}
-    follows_row = False
-    is_list = layout.names or (layout.more and not layout.header)
-    for number, row in reversed(rows if is_list else []):
-        cells = [cell for cell in row if cell]
-        is_first = any(row[place : place + 1] == cells for place in (0, layout.pairs[0][0]))
-        if len(cells) > 1:
-            follows_row = True
-        elif follows_row and is_first and _is_name(cells[0], len(layout.names)):
-            found[number] = cells[0].rstrip(":")
-    return found
-
-
-def _is_name(cell: str, columns: int) -> bool:
-    """Whether a cell that is alone in its row names others. Beside one column only it may as well be a thing without a price."""
-    return len(cell) <= HEADING and cell[-1] not in ".!?" and (columns != 2 or cell.isupper() or cell.endswith(":"))
 
 
 def _joined(cells: list[str]) -> str:

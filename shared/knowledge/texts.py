@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from configparser import ConfigParser
-from pathlib import PurePath
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from shared.knowledge import faq, markup, no_page, pdf, structured, word
-from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable
+from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable, stem
 from shared.knowledge.encoding import as_written, decode
 from shared.knowledge.split import split
 
@@ -26,7 +25,7 @@ _NO_TITLE = re.compile(
 
 def read_text(raw: Raw) -> Document:
     """Plain text."""
-    return _document(_stem(raw.name), decode(raw.body))
+    return _document(stem(raw.name), decode(raw.body))
 
 
 def read_markdown(raw: Raw) -> Document:
@@ -36,7 +35,7 @@ def read_markdown(raw: Raw) -> Document:
         text = text[front.end() :]
         title = found[1] if (found := _TITLE.search(front[1])) else ""
     heading = _FIRST_HEADING.match(text)
-    return _document(title or (heading[1].strip(" #\r") if heading else "") or _stem(raw.name), text)
+    return _document(title or (heading[1].strip(" #\r") if heading else "") or stem(raw.name), text)
 
 
 def read_pdf(raw: Raw) -> Document:
@@ -56,7 +55,7 @@ def read_docx(raw: Raw) -> Document:
 def _titled(title: str, name: str) -> str:
     """The title that a file has in its properties, unless a program wrote it there; else its name."""
     title = " ".join(title.split())
-    return title if 2 < len(title) < 150 and not _NO_TITLE.fullmatch(title) else _stem(name)
+    return title if 2 < len(title) < 150 and not _NO_TITLE.fullmatch(title) else stem(name)
 
 
 def read_html(raw: Raw) -> Document:
@@ -90,7 +89,7 @@ def read_html(raw: Raw) -> Document:
         no_page.check((head.title, head.heading), body, asks_for_password)
     if not body.strip() and not head.noindex:
         raise Unreadable("has no text; if that is in a picture or drawn by JavaScript, write it to a file and import that")
-    document = _document(head.title or _stem(raw.name), body, allow_empty=head.noindex)
+    document = _document(head.title or stem(raw.name), body, allow_empty=head.noindex)
     document.language, document.canonical, document.noindex = head.language, head.canonical, head.noindex
     return document
 
@@ -149,8 +148,3 @@ def _document(title: str, text: str, allow_empty: bool = False) -> Document:
     if len(items) > MAX_ITEMS:
         raise Unreadable(f"would become more than {MAX_ITEMS:,} items; split it into files by topic")
     return Document(title, items)
-
-
-def _stem(name: str) -> str:
-    """A file's name as a title."""
-    return re.sub(r"[_-]+", " ", PurePath(name).stem).strip() or name

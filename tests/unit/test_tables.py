@@ -198,13 +198,13 @@ def test_an_article_is_more_than_its_description() -> None:
 
 
 HOURS = [
-    ("Day,Opens,Closes\nMonday,9:00,18:00\nSunday,closed,\n", "Monday", "Opens: 9:00\nCloses: 18:00"),
+    ("Branch,Opens,Closes\nNorth,9:00,18:00\nSouth,closed,\n", "North", "Opens: 9:00\nCloses: 18:00"),
     ("Wer;früh;spät\nAnna;9-12 Uhr;14-18 Uhr\nBen;zu;14-18 Uhr\n", "Anna", "früh: 9-12 Uhr\nspät: 14-18 Uhr"),
     ("Meal,Gluten,Nuts\nPizza,yes,no\nSalad,no,yes\n", "Pizza", "Gluten: yes\nNuts: no"),
-    ("Montag,Ruhetag,\nDienstag,11:30,22:00\nMittwoch,11:30,22:00\n", "Dienstag", "11:30\n22:00"),
+    ("Mitte,zu,\nNord,11:30,22:00\nOst,11:30,22:00\n", "Nord", "11:30\n22:00"),
     ("Soup,of the day,5.90\nSalad,with tuna,8.50\n", "Soup", "of the day\n5.90"),
     ("Topic,Info,Where\nYoga,on Mondays,blue\nPilates,on Fridays,red\n", "Yoga", "Info: on Mondays\nWhere: blue"),
-    ("Montag,9,19\nDienstag,9,19\n", "Montag", "9\n19"),
+    ("Nord,9,19\nOst,9,19\n", "Nord", "9\n19"),
     ("name,price,cost\nMug,19,7\n", "Mug", "price: 19"),
     ("Treatment,Room,Cost\nPeeling,blue,7\nMassage,red,8\n", "Peeling", "Room: blue\nCost: 7"),
     ("Token,Item Name,Price\nabc,Latte,3.90\n", "Latte", "Token: abc\nPrice: 3.90"),
@@ -245,3 +245,46 @@ def test_cells_that_excel_shows_merged_hold_for_all_their_rows() -> None:
     document = read("menu.xlsx", xlsx(fill))
     assert pairs(document)[1:] == [("Latte", "Category: Coffee\nPrice: 3"), ("Green", "Category: Tea\nPrice: 4")]
     assert document.warning is None
+
+
+WEEKS = [
+    ("Tag;von;bis\nMontag;09:00;18:00\nSonntag;geschlossen;\n", "Montag: von 09:00, bis 18:00\nSonntag: von geschlossen"),
+    ("Tag;ab\nMo–Fr;9-18\n;19-21\nSonn- und Feiertage;zu\n", "Mo–Fr: ab 9-18\nMo–Fr: ab 19-21\nSonn- und Feiertage: ab zu"),
+    ("Montag,9:00,18:00\nDi,9:00,18:00\nMi,9:00,18:00\n", "Montag: 9:00, 18:00\nDi: 9:00, 18:00\nMi: 9:00, 18:00"),
+    ("Montag,Ruhetag,\nDienstag,11:30,22:00\n", "Montag: Ruhetag\nDienstag: 11:30, 22:00"),
+    ("Monday to Friday,9-18\nSat,10-14\n", "Monday to Friday: 9-18\nSat: 10-14"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "content"), WEEKS)
+def test_opening_hours_are_one_answer(text: str, content: str) -> None:
+    assert pairs(read("opening_hours.csv", text)) == [("opening hours", content)]
+
+
+def test_hours_below_what_they_are_of() -> None:
+    assert pairs(read("x.csv", "Sprechzeiten;\nMo;9-12\nDi;9-12\n")) == [("Sprechzeiten", "Mo: 9-12\nDi: 9-12")]
+
+
+def test_questions_about_days_stay_questions() -> None:
+    assert pairs(read("x.csv", "Frage;Antwort\nMontag;Ruhetag\nDienstag;9-12\n"))[0] == ("Montag", "Ruhetag")
+
+
+def test_things_stand_under_the_name_of_their_sheet() -> None:
+    def fill(sheet: Any) -> None:
+        sheet.title = "Damen"
+        for name, price in (("Damen", 39), ("Herren", 25), ("Tabelle3", 9)):
+            target = sheet if name == "Damen" else sheet.parent.create_sheet(name)
+            for row in (["Leistung", "Preis"], ["Schnitt", price]):
+                target.append(row)
+        hours = sheet.parent.create_sheet("Öffnungszeiten")
+        for row in (["Tag", "von", "bis"], ["Mo", time(9, 0), time(18, 0)], ["Di", time(9, 0), time(18, 0)]):
+            hours.append(row)
+        faq = sheet.parent.create_sheet("FAQ")
+        for row in (["Frage", "Antwort"], ["Bar?", "Ja"]):
+            faq.append(row)
+
+    hours = "Mo: von 09:00, bis 18:00\nDi: von 09:00, bis 18:00"
+    assert pairs(read("salon.xlsx", xlsx(fill))) == [
+        ("Damen › Schnitt", "Preis: 39"), ("Herren › Schnitt", "Preis: 25"), ("Schnitt", "Preis: 9"),
+        ("Öffnungszeiten", hours), ("Bar?", "Ja"),
+    ]  # fmt: skip
