@@ -163,6 +163,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _search(arguments: argparse.Namespace) -> int:
     base = base_of(arguments)
+    if not arguments.question.strip():
+        raise Refused("a question must not be empty")
     items = try_out(base["customer_id"], base["id"], arguments.question)
     if not items:
         print("Nothing fits: the chatbot would say that it does not know.")

@@ -46,7 +46,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _create(arguments: argparse.Namespace) -> int:
-    name = arguments.name or arguments.email.partition("@")[0]
+    name = arguments.email.partition("@")[0] if arguments.name is None else arguments.name
     with db.transaction():
         user = users.create(arguments.email, name, arguments.role, arguments.customer)
         _record("user.created", user, role=user.role)

@@ -68,6 +68,7 @@ def _recover(arguments: argparse.Namespace) -> int:
         criteria.check_period(arguments.since, arguments.until)
     except ValidationError as wrong:
         raise Refused(f"--{wrong.field_name} {wrong.messages[0]}") from None
+    bulk_actions.check_pace(arguments.pace)
     where = Filter(arguments.endpoint, arguments.since, arguments.until, arguments.status)
     if arguments.preview:
         print(f"{recovery.count(where)} events would be delivered again to {endpoint['url']}")

@@ -205,6 +205,7 @@ def test_the_command_makes_users_and_links(app: Flask, world: World, capsys: pyt
     assert "within 7 days" in printed.err
     assert Visitor(app).post(path[0], password=PASSWORD, again=PASSWORD).status_code == 303
     assert run(users, "create", "olga@host.example", "--customer", str(world.customer)) == 1
+    assert run(users, "create", "nobody@host.example", "--role", "operator", "--name", "") == 1
     assert "is the address of a user already" in capsys.readouterr().err
     assert run(users, "link", "olga@host.example") == 0
     assert "within 60 minutes" in capsys.readouterr().err

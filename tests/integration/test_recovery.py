@@ -214,6 +214,8 @@ def test_the_command_counts_recovers_and_stops(
 
     assert run("recover", endpoint, "--since", "4h", "--preview")[1].startswith("2 events would be delivered again to http")
     assert run("recover", endpoint, "--since", "2000-01-01T00:00+23:00", "--preview")[1].startswith("3 events")
+    for pace in ("0", "-1", "1e9"):
+        assert run("recover", endpoint, "--since", "4h", "--preview", "--pace", pace) == (1, "")
     assert run("recover", endpoint, "--since", "4h")[1].startswith("recovery 1: 2 events to http")
     assert run("recover", endpoint, "--since", "4h")[0] == 1
     run_actions(1)

@@ -110,6 +110,7 @@ def test_knowledge_is_added_found_switched_and_removed(world: World, capsys: pyt
     ("arguments", "said"),
     [
         (["search", "x", "--chatbot", "999"], "there is no chatbot 999"),
+        (["search", " "], "a question must not be empty"),
         (["list", "--base", "999"], "there is no knowledge base 999"),
         (["show", "999"], "there is no item 999"),
         (["remove", "ITEM", "999"], "there is no item 999"),

@@ -62,7 +62,8 @@ class InvitedSchema(UserSchema):
     link = stored_text(
         allow_none=True,
         metadata={
-            "description": "Null: it was sent by e-mail. Else no e-mail could be sent; pass it on, it works once, for 7 days."
+            "description": "Null: it was sent by e-mail. Else no e-mail could be sent; pass it on, it works once, for 7 days. "
+            "It begins with the server's PUBLIC_URL, or without that with the host of this request."
         },
     )
 
