@@ -16,6 +16,8 @@ _MARKS = ("span", "b", "strong", "del", "s", "ins")
 _STRUCK = re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through", re.I)
 #: Characters of a line that stands in a div.
 _LONGEST = 300
+#: What stands around the main part of a page.
+_AROUND = ("header", "nav", "footer", "aside", "script", "style", "noscript", "template")
 #: Windows that ask for cookies, as the usual programs name them.
 _CONSENT = re.compile(
     r"cookie|consent|gdpr|onetrust|usercentrics|cmplz|borlabs|cybot|iubenda|didomi|klaro|truste|qc-cmp|cc-window|ccm-|dsgvo|rgpd",
@@ -44,6 +46,7 @@ def mend(tree: Any, url: str, path: str) -> None:
     """Mends a page, in place."""
     _without_consent(tree)
     _show_panels(tree)
+    _mark_main(tree)
     _show_addresses(tree, url)
     if is_contact(path):
         _keep_footers(tree)
@@ -71,14 +74,27 @@ def _without_consent(tree: Any) -> None:
             element.drop_tree()
 
 
+def _mark_main(tree: Any) -> None:
+    """Says what the main part of a page is that does not say so: of such a page trafilatura keeps paragraphs without headings."""
+    body = tree.find("body")
+    if body is None or tree.xpath("//main | //article | //*[@role='main']"):
+        return
+    main = body.makeelement("main")
+    main.text, body.text = body.text, None
+    main.extend([one for one in body if one.tag not in _AROUND or (one.tag == "header" and one.xpath(".//h1 | .//h2 | .//p"))])
+    body.insert(next((place for place, one in enumerate(body) if one.tag in ("footer", "script")), len(body)), main)
+
+
 def _show_panels(tree: Any) -> None:
     """What stands behind tabs is text like the rest, with the tab as its heading."""
-    names = {
-        tab.get("aria-controls"): " ".join(tab.text_content().split()) for tab in tree.xpath("//*[@role='tab'][@aria-controls]")
-    }
+    tabs_of = {tab.get("aria-controls"): tab for tab in tree.xpath("//*[@role='tab'][@aria-controls]")}
+    names = {panel: " ".join(tab.text_content().split()) for panel, tab in tabs_of.items()}
     for panel in tree.xpath("//*[@role='tabpanel']"):
         for attribute in ("hidden", "style", "class", "aria-hidden"):
             panel.attrib.pop(attribute, None)
+        tab = tabs_of.get(panel.get("id"))
+        if tab is not None and panel.getprevious() is tab and tab.xpath("descendant-or-self::h3"):
+            continue  # an accordion, whose questions are headings already
         if (name := names.get(panel.get("id"))) and not panel.xpath(".//h2 | .//h3"):
             heading = panel.makeelement("h3")
             heading.text, heading.tail, panel.text = name, panel.text, None

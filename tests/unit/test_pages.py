@@ -161,3 +161,35 @@ def test_a_sitemap_that_breaks_off_says_so_and_its_last_address_is_none() -> Non
     document = read_sitemap(Raw("sitemap", f"<urlset>{URL.format('x')}<url><loc>https://a.exa".encode()))
     assert [item.title for item in document.items] == ["https://a.example/x"]
     assert document.warning == "breaks off"
+
+
+SECTIONS = [
+    "<h1>Salon</h1><section><h2>{0}</h2><p>{1}</p></section><section><h2>{2}</h2><p>{3}</p></section>",
+    "<details><summary>{0}</summary><p>{1}</p></details><details><summary>{2}</summary><p>{3}</p></details>",
+    "<div class=item><h3>{0}</h3><div>{1}</div></div><div class=item><h3>{2}</h3><div>{3}</div></div>",
+]
+FACTS = ("Who pays for returns?", "You do, unless the goods were damaged.", "Where are you?", "At the market in Leipzig.")
+
+
+@pytest.mark.parametrize("body", SECTIONS)
+def test_a_page_that_marks_no_main_part_keeps_its_headings(body: str) -> None:
+    menu, end = "<header><nav><a href=/>Start</a></nav></header>", "<footer><p>© 2026 Salon GmbH</p></footer>"
+    page = f"<html><head><title>Help</title></head><body>{menu}{body.format(*FACTS)}{end}</body></html>"
+    items = readers.read(Raw("faq", page.encode(), "text/html", "https://salon.example/faq")).items
+    assert [(item.title.rpartition(" › ")[2], item.content) for item in items] == [FACTS[:2], FACTS[2:]]
+
+
+def test_a_heading_in_the_header_of_a_page_without_a_main_part_is_read() -> None:
+    body = "<header><h1>Salon</h1><p>Call 0341 1234</p></header><section><h2>Costs</h2><p>6 euros.</p></section>"
+    page = f"<html><body>{body}</body></html>"
+    items = readers.read(Raw("faq", page.encode(), "text/html", "https://salon.example/faq")).items
+    assert [item.content for item in items] == ["Call 0341 1234", "6 euros."]
+
+
+def test_an_accordion_of_tabs_has_each_question_once() -> None:
+    title = "<div role=tab aria-controls=c{0}><a class=elementor-accordion-title>{1}</a></div>"
+    tab = f"<div>{title}<div id=c{{0}} role=tabpanel><p>{{2}}</p></div></div>"
+    body = "<main>" + tab.format(1, *FACTS[:2]) + tab.format(2, *FACTS[2:]) + "</main>"
+    page = f"<html><head><title>Help</title></head><body>{body}</body></html>"
+    items = readers.read(Raw("faq", page.encode(), "text/html", "https://salon.example/faq")).items
+    assert [(item.title.rpartition(" › ")[2], item.content) for item in items] == [FACTS[:2], FACTS[2:]]
