@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from shared.knowledge.faq import text_of_html
@@ -29,6 +30,10 @@ _SHORT = {
     "nl": "ma di wo do vr za zo",
     "pt": "seg ter qua qui sex sáb dom",
 }
+#: What is said of a day on which a shop does not open: schema.org opens and closes it at the same time.
+_CLOSED = {
+    "en": "closed", "de": "geschlossen", "fr": "fermé", "es": "cerrado", "it": "chiuso", "nl": "gesloten", "pt": "fechado",
+}  # fmt: skip
 #: Products of a page whose prices are told: a list of more is no product's page.
 _MOST = 20
 _ADDRESS = ("streetAddress", "postalCode", "addressLocality", "addressRegion")
@@ -103,8 +108,9 @@ def _address(value: Any) -> str:
 
 
 def _hours(one: Mapping[str, Any], language: str) -> str:
-    given = one.get("openingHoursSpecification")
-    spans = [_span(span, language) for span in (given if isinstance(given, list) else [given]) if isinstance(span, Mapping)]
+    given = [one.get(key) for key in ("openingHoursSpecification", "specialOpeningHoursSpecification")]
+    all_spans = chain.from_iterable(spans if isinstance(spans, list) else [spans] for spans in given)
+    spans = [_span(span, language) for span in all_spans if isinstance(span, Mapping)]
     plain = one.get("openingHours")
     texts = plain if isinstance(plain, list) else [plain]
     return "; ".join(filter(None, spans)) or "; ".join(text for text in texts if isinstance(text, str))
@@ -114,7 +120,12 @@ def _span(span: Mapping[str, Any], language: str) -> str:
     days = span.get("dayOfWeek")
     names = [_day(day, language) for day in (days if isinstance(days, list) else [days]) if isinstance(day, str)]
     opens, closes = (str(span.get(key) or "")[:5] for key in ("opens", "closes"))
-    return f"{', '.join(names)} {opens}–{closes}".strip() if opens and closes else ""
+    if not (opens and closes):
+        return ""
+    dates = [date[:10] for key in ("validFrom", "validThrough") if isinstance(date := span.get(key), str)]
+    when = f"({' – '.join(dict.fromkeys(dates))})" if dates else ""  # of a season or a holiday, and not for ever
+    hours = _CLOSED.get(language, _CLOSED["en"]) if opens == closes else f"{opens}–{closes}"
+    return " ".join(filter(None, (", ".join(names), when, hours)))
 
 
 def _day(day: str, language: str) -> str:

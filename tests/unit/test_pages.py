@@ -62,6 +62,17 @@ def test_hours_and_address_that_only_search_engines_are_told(path: str) -> None:
     assert content == ("Teeladen\nAdresse: Hauptstr. 1, 04109 Leipzig\nÖffnungszeiten: Mo, Di 09:00–18:00\nTelefon: +49 341 1234")
 
 
+def test_hours_of_a_holiday_do_not_hold_for_ever_and_no_time_is_closed() -> None:
+    never, day = {"opens": "00:00", "closes": "00:00:00"}, {"validFrom": "2026-12-24", "validThrough": "2026-12-24T23:59"}
+    hours = [{"dayOfWeek": "Monday", "opens": "09:00", "closes": "18:00"}, {"dayOfWeek": "Sunday", **never}]
+    season = {"validFrom": "2026-12-25", "validThrough": "2026-12-26", **never}
+    shop = {**SHOP, "openingHoursSpecification": [*hours, season]}
+    shop["specialOpeningHoursSpecification"] = {"opens": "09:00", "closes": "12:00", **day}
+    (_, (_, content)) = items_of(f"<main><p>{TEXT}</p></main>", "kontakt", ld(shop))
+    expected = "Mo 09:00–18:00; So geschlossen; (2026-12-25 – 2026-12-26) geschlossen; (2026-12-24) 09:00–12:00"
+    assert f"Öffnungszeiten: {expected}" in content
+
+
 FOOTER = """<footer class="site-footer"><h3>Öffnungszeiten</h3><p>Mo–Fr 9–18 Uhr</p>
 <ul><li><a href="/agb">AGB</a></li></ul></footer>"""
 
