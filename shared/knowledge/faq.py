@@ -23,6 +23,7 @@ _OPENER = re.compile(
 #: What is no question, however it is marked; and characters of one.
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _LONGEST = 300
+_ASKS = ("?", "？", "؟")
 #: Objects of JSON-LD that are looked through: a page has some dozens.
 _MOST, _DEEPEST = 5_000, 8
 
@@ -38,6 +39,38 @@ _ASKED = re.compile(
 def with_headings(text: str) -> str:
     """A text with its questions as headings."""
     return _ASKED.sub(r"\n###### \1\n\n", text) if len(_ASKED.findall(text)) > 1 else text
+
+
+#: A line between the questions of a plain text, and the number before one.
+_RULE, _NUMBER = re.compile(r"\s*([-=*_~+•·] ?){3,}\s*"), re.compile(r"\s*\d{1,3}[.)]\s+")
+
+
+def with_asking_lines(text: str) -> str:
+    """A plain text with its questions as headings: lines that ask, each with a line of another kind below."""
+    lines = text.splitlines()
+    asking = [place for place in range(len(lines)) if _is_asking(lines, place)]
+    if len(asking) < 2:
+        return text
+    for place in asking:
+        lines[place] = f"\n###### {_NUMBER.sub('', lines[place]).strip()}\n"
+        above = next((one for one in range(place - 1, -1, -1) if lines[one].strip()), 0)
+        if above > 1 and _RULE.fullmatch(lines[above]) and not _is_title(lines[above - 1], lines[above - 2]):
+            lines[above] = ""
+    return "\n".join(lines)
+
+
+def _is_title(line: str, above: str) -> bool:
+    """Whether a line above a rule is a heading that it underlines, and no end of an answer."""
+    return not above.strip() and line.strip()[-1:] not in (*".!…,;", "")
+
+
+def _is_asking(lines: list[str], place: int) -> bool:
+    line, above = lines[place].strip(), lines[place - 1] if place else ""
+    below = next((one for one in lines[place + 1 : place + 4] if one.strip()), "?").strip()
+    is_apart = not above.strip() or bool(_RULE.fullmatch(above))
+    return (
+        is_apart and line.endswith(_ASKS) and len(line) <= _LONGEST and not below.endswith(_ASKS) and not _RULE.fullmatch(below)
+    )
 
 
 def mark_questions(tree: Any) -> None:

@@ -63,6 +63,14 @@ _OTHERS = {
     ".ppt": "export it as PDF",
     ".pptx": "export it as PDF",
     ".epub": "export it as PDF",
+    ".json": "export it as CSV",
+    ".yaml": "export it as CSV",
+    ".yml": "export it as CSV",
+    ".xml": "export it as CSV",
+    ".eml": "save it as PDF",
+    ".msg": "save it as PDF",
+    ".odp": "export it as PDF",
+    ".key": "export it as PDF",
     ".zip": "unpack it, and import its files one by one",
 }
 #: How pages and JSON begin, whatever their name says: a login page that was saved in a table's place, an export of another kind.

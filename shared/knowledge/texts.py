@@ -25,7 +25,7 @@ _NO_TITLE = re.compile(
 
 def read_text(raw: Raw) -> Document:
     """Plain text."""
-    return _document(stem(raw.name), decode(raw.body))
+    return _document(stem(raw.name), faq.with_asking_lines(decode(raw.body)))
 
 
 def read_markdown(raw: Raw) -> Document:

@@ -257,6 +257,9 @@ def bomb() -> bytes:
         ("faq.pdf", pdf("Secret text of ours", password="x"), "is protected by a password"),
         ("faq.pdf", b"%PDF-1.7 and nothing more", "is damaged, or no PDF"),
         ("faq.doc", b"x", "save it as .docx"),
+        ("articles.json", b"{}", "export it as CSV"),
+        ("faq.yml", b"- a", "export it as CSV"),
+        ("answer.eml", b"x", "save it as PDF"),
         ("faq.exe", b"MZ", "of a kind that cannot be read"),
         ("faq", b"text", "its name has no extension"),
         ("faq.html", "<html><script>render()</script></html>", "drawn by JavaScript"),
@@ -495,3 +498,29 @@ def test_customers_take_turns() -> None:
                     time.sleep(0.001)
         pool.shutdown()
     assert order == ["one", "many", "many", "many"]
+
+
+PLAIN = [
+    "{0}\n{1}\n--------\n{2}\n{3}\n",
+    "{0}\n\n{1}\n\n{2}\n\n{3}\n",
+    "1. {0}\r\n{1}\r\n\r\n2) {2}\r\n{3}\r\n",
+    "{0}\n{1}\n\n* * *\n\n{2}\n{3}\n",
+]
+
+
+@pytest.mark.parametrize("form", PLAIN)
+def test_questions_of_a_plain_text_are_found_by_themselves(form: str) -> None:
+    facts = ("Do you ship to Austria?", "Yes, within three days.", "Can I pay cash?", "At the shop.\nNot by mail.")
+    document = read("faq.txt", form.format(*facts))
+    assert [(item.title.removeprefix("faq › "), item.content) for item in document.items] == [facts[:2], facts[2:]]
+
+
+def test_headings_that_a_rule_underlines_stay_above_questions() -> None:
+    text = "Shipping\n--------\n\nAustria?\n\nIn three days.\n----\nItaly?\n\nIn five.\n\nPaying\n------\nCash?\nYes.\n"
+    titles = ["faq › Shipping › Austria?", "faq › Shipping › Italy?", "faq › Paying › Cash?"]
+    assert [item.title for item in read("faq.txt", text).items] == titles
+
+
+def test_a_question_in_running_text_is_no_heading() -> None:
+    text = "Not sure?\nCall us.\n\nWe are open daily.\nAnd at night? No.\n\nWhy?\nWho?\nHow?\n"
+    assert len(read("faq.txt", text).items) == 1
