@@ -180,7 +180,7 @@ def _sweep_steps() -> Iterator[Callable[[], object]]:
     if is_ours:
         yield redelivery.redeliver_due
         yield redelivery.release_held
-        yield delivery_status.apply_late_statuses
+        yield from (delivery_status.apply_late_statuses, changes.apply_late_reactions)
         yield contacts.settle
         yield partial(changes.accept_overdue, QueueService().accept_messages)
         yield health.send_scouts

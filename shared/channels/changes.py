@@ -1,8 +1,8 @@
 """What a customer does to an earlier message: changes its text, deletes it, reacts to it.
 
 What that means for its answer is message_change_v4's (schema.sql). Channels keep no order: what is done to a message that has not
-come yet is done when it comes (parked_change, message_accept_v4). What a colleague does on the phone to what the business said is
-own_message_change_v2's.
+come yet is done when it comes (parked_change, message_accept_v4), or soon after (parked_reaction). What a colleague does on the
+phone to what the business said is own_message_change_v2's.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ MAX_EMOJI = 40
 UNKNOWN, FOREIGN, KEPT = "unknown", "foreign", "kept"
 #: Seconds for which a change waits for its message: Meta delivers again for seven days, and a day for clocks and queues.
 KEEP_PARKED = 8 * 86_400.0
+#: The same of a reaction, mostly to something older than we know; how many are kept of a chatbot, and one sweep looks for.
+KEEP_REACTIONS, MOST_REACTIONS, REACTIONS_PAGE = 3_600.0, 1_000, 1_000
 #: Seconds for which a caption waits for its picture, then it is a message by itself; those that are accepted at once.
 PICTURE_WAIT, OVERDUE_PAGE = 120.0, 100
 #: Attempts at a change: its message comes at the same moment, and the second finds it; or others are at work on the same rows.
@@ -103,19 +105,28 @@ def accept_overdue(accept: Callable[[list[dict[str, Any]]], Sequence[Any]]) -> i
 
 
 def prune() -> dict[str, int]:
-    """Forgets changes whose messages never came; returns how many."""
-    return {"parked_changes": delete_in_batches(queries["prune_parked"], age=KEEP_PARKED)}
+    """Forgets changes and reactions whose messages never came; returns how many of each."""
+    return {
+        "parked_changes": delete_in_batches(queries["prune_parked"], age=KEEP_PARKED),
+        "parked_reactions": delete_in_batches(queries["prune_reactions"], age=KEEP_REACTIONS),
+    }
 
 
 def react(channel: Channel, account: InboundAccount, reaction: InboundReaction) -> str:
-    """Keeps it with the message, saved or not yet; unknown if that is not ours, or only a part of a long reply."""
+    """Keeps it with the message, saved or not yet; or for a message that may come yet, or a reply whose id is not known yet."""
     where = {"chatbot_id": account.chatbot_id, "channel": channel.name, "external_id": reaction.message_id[:MAX_ID]}
     where["emoji"] = reaction.emoji[:MAX_EMOJI]
     # A message that is saved between the first two is found by the third.
     for query in (queries["react"], queries["react_to_accepted"], queries["react"]):
         if db.retry_on_outage(partial(query.rows, **where), db.WEB_RETRY_SECONDS):
             return "changed"
-    return UNKNOWN
+    where |= {"marks": marks.of_message(account.chatbot_id, reaction.message_id), "most": MOST_REACTIONS}
+    return KEPT if db.retry_on_outage(lambda: queries["park_reaction"].rows(**where), db.WEB_RETRY_SECONDS) else UNKNOWN
+
+
+def apply_late_reactions() -> None:
+    """For the sweep: keeps reactions with their messages that are there by now."""
+    queries["apply_reactions"].rows(page=REACTIONS_PAGE)
 
 
 def _change(channel: Channel, account: InboundAccount, external_id: str, names: Sequence[str], **change: Any) -> str:

@@ -38,6 +38,15 @@ with deleted_changes as (
 )
 select count(*) as rows, max(received_at) as last from deleted_changes
 
+-- name: prune_reactions(after, age, batch)
+with deleted_reactions as (
+    delete from parked_reaction where (chatbot_id, channel, external_id) in (
+        select chatbot_id, channel, external_id from parked_reaction
+        where received_at >= :after and received_at < now() - make_interval(secs => :age) order by received_at limit :batch)
+    returning received_at
+)
+select count(*) as rows, max(received_at) as last from deleted_reactions
+
 -- name: react(chatbot_id, channel, external_id, emoji)
 -- The last reaction counts; none takes it back. A part for each role, which has its own index.
 with reacted as (
@@ -49,6 +58,9 @@ with reacted as (
     union all
     select id from message
     where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id and role = 'agent'
+), earlier_reactions as (
+    delete from parked_reaction where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id
+        and exists (select from reacted)
 )
 update message set updated_at = clock_timestamp(),
     data = case when :emoji::text = '' then data - 'reaction' else data || jsonb_build_object('reaction', :emoji::text) end
@@ -57,7 +69,39 @@ returning message.id
 
 -- name: react_to_accepted(chatbot_id, channel, external_id, emoji)
 -- The same for a customer's message that is accepted and not saved yet.
+with earlier_reactions as (
+    delete from parked_reaction where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id
+)
 update job set payload = jsonb_set(payload, '{data}', case when :emoji::text = '' then coalesce(payload -> 'data', '{}') - 'reaction'
     else coalesce(payload -> 'data', '{}') || jsonb_build_object('reaction', :emoji::text) end)
 where dedup_key = md5(jsonb_build_array(:chatbot_id::bigint, :channel::text, :external_id::text)::text) and closed_at is null
 returning id
+
+-- name: park_reaction(chatbot_id, channel, external_id, emoji, marks, most)
+-- But not one to what an erased person wrote or was answered.
+insert into parked_reaction (chatbot_id, channel, external_id, emoji)
+select :chatbot_id, :channel, :external_id, :emoji
+where not exists (select from tombstone where mark = any (:marks::text[]))
+    and (select count(*) from (select from parked_reaction where chatbot_id = :chatbot_id limit :most) kept) < :most
+on conflict (chatbot_id, channel, external_id) do update set emoji = excluded.emoji, received_at = excluded.received_at
+returning external_id
+
+-- name: apply_reactions(page)
+-- A part for each role, which has its own index.
+with parked as materialized (
+    select * from parked_reaction order by received_at desc limit :page
+), matches as materialized (
+    select message.id, parked.* from parked join message using (chatbot_id, channel, external_id) where role = 'user'
+    union all
+    select message.id, parked.* from parked join message using (chatbot_id, channel, external_id) where role = 'agent'
+    union all
+    select message.id, parked.* from parked join message using (chatbot_id, channel, external_id) where role = 'assistant'
+), settled_reactions as (
+    delete from parked_reaction using matches
+    where (parked_reaction.chatbot_id, parked_reaction.channel, parked_reaction.external_id, parked_reaction.emoji)
+        = (matches.chatbot_id, matches.channel, matches.external_id, matches.emoji)
+    returning matches.id, matches.emoji
+)
+update message set updated_at = clock_timestamp(),
+    data = case when emoji = '' then data - 'reaction' else data || jsonb_build_object('reaction', emoji) end
+from settled_reactions where message.id = settled_reactions.id

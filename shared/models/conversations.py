@@ -178,6 +178,22 @@ class ParkedChange(Base):
         primary_key = CompositeKey("chatbot", "channel", "external_id")
 
 
+class ParkedReaction(Base):
+    """A reaction to a message that has not come yet."""
+
+    id = None  # type: ignore[assignment]  # chatbot, channel and the message's id are the key
+    chatbot = ForeignKeyField(Chatbot)
+    channel = TextField()
+    external_id = TextField()
+    emoji = TextField()
+    received_at = timestamp()
+
+    class Meta:
+        """Not a single column."""
+
+        primary_key = CompositeKey("chatbot", "channel", "external_id")
+
+
 class OpenPage(Base):
     """A conversation whose widget is open now."""
 

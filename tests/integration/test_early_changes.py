@@ -17,7 +17,16 @@ import pytest
 
 from shared import db
 from shared.channels import changes
-from shared.channels.inbound import InboundAccount, InboundBatch, InboundEdit, InboundItem, InboundMessage, InboundRevoke, Media
+from shared.channels.inbound import (
+    InboundAccount,
+    InboundBatch,
+    InboundEdit,
+    InboundItem,
+    InboundMessage,
+    InboundReaction,
+    InboundRevoke,
+    Media,
+)
 from shared.channels.kinds import Author, Kind, MediaKind
 from shared.channels.registry import channel
 from shared.config import settings
@@ -199,6 +208,56 @@ def test_a_captions_correction_that_comes_before_its_picture_waits_for_it(world:
     assert parked() == []
 
 
+def reacted(emoji: str, external_id: str = "3EB0A") -> InboundReaction:
+    return InboundReaction(message_id=external_id, emoji=emoji, external_user_id=PHONE)
+
+
+@pytest.mark.parametrize("author", [Author.CUSTOMER, Author.COLLEAGUE])
+def test_a_reaction_that_is_faster_than_its_message_is_kept_with_it(world: World, author: Author) -> None:
+    put(world, reacted("👍"), reacted("❤"), reacted("👍", "3EB0B"), reacted("", "3EB0B"), reacted("👍", "3EB0X"))
+    put(world, said(author=author), said("And cards?", "3EB0B", author=author), said("Or cash?", "3EB0C", author=author))
+    world.drain()
+    changes.apply_late_reactions()
+    role = "agent" if author is Author.COLLEAGUE else "user"
+    assert [message["data"] for message in world.messages(role=role)] == [{"reaction": "❤"}, {}, {}]
+    assert db.rows("select external_id from parked_reaction") == [{"external_id": "3EB0X"}]
+
+
+def test_a_reaction_to_a_reply_whose_id_is_not_known_yet_is_kept_with_it(world: World) -> None:
+    put(world, said())
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    db.rows("update message set external_id = null where id = %s", [reply["id"]])
+    put(world, reacted("👍", reply["external_id"]))
+    changes.apply_late_reactions()
+    db.rows("update message set external_id = %s where id = %s", [reply["external_id"], reply["id"]])
+    changes.apply_late_reactions()
+    assert world.messages(role="assistant")[0]["data"] == {"reaction": "👍"}
+
+
+def test_the_newest_reaction_counts_whenever_its_message_came(world: World) -> None:
+    put(world, reacted("👍"), said())
+    put(world, reacted("❤"))  # the first one waits still
+    world.drain()
+    changes.apply_late_reactions()
+    assert [message["data"] for message in world.messages(role="user")] == [{"reaction": "❤"}]
+
+
+def test_a_reaction_whose_message_never_comes_is_forgotten(world: World) -> None:
+    put(world, reacted("👍"), reacted("👍", "3EB0B"))
+    db.rows("update parked_reaction set received_at = received_at - interval '61 minutes' where external_id = '3EB0A'")
+    assert changes.prune()["parked_reactions"] == 1
+    assert db.rows("select external_id from parked_reaction") == [{"external_id": "3EB0B"}]
+
+
+def test_a_reaction_to_what_an_erased_person_wrote_is_not_kept(world: World) -> None:
+    put(world, said(), reacted("👍", "3EB0Y"))
+    world.drain()
+    assert erasure.erase(world.customer, db.scalar("select contact_id from conversation"))
+    put(world, reacted("👍"))
+    assert db.rows("select external_id from parked_reaction") == []
+
+
 def accept_overdue() -> int:
     return changes.accept_overdue(QueueService().accept_messages)
 
@@ -255,7 +314,7 @@ def test_such_a_correction_of_what_was_deleted_is_not_answered(world: World) -> 
 def test_what_waits_is_bounded_and_forgotten(world: World) -> None:
     put(world, deleted(), deleted("3EB0B"))
     db.rows("update parked_change set received_at = now() - interval '9 days' where external_id = '3EB0A'")
-    assert changes.prune() == {"parked_changes": 1}
+    assert changes.prune() == {"parked_changes": 1, "parked_reactions": 0}
     db.rows(
         "insert into parked_change (chatbot_id, channel, external_id, names, changed_at)"
         " select %s, 'whatsapp_qr', 'filled ' || n, '{}', now() from generate_series(1, 9999) n",

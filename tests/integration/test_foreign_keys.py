@@ -17,6 +17,7 @@ ALLOWED = {
     "conversation.channel": NO_CHANNEL_GOES,
     "inbound_reject.source": NO_CHANNEL_GOES,
     "parked_change.channel": NO_CHANNEL_GOES,
+    "parked_reaction.channel": NO_CHANNEL_GOES,
     "pause.chatbot_id": FEW_PAUSES,
     "pause.customer_id": FEW_PAUSES,
     "chatbot.knowledge_base_id": "a business's few chatbots are found by chatbot_customer_idx",

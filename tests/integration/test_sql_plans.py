@@ -20,7 +20,7 @@ FILES = sorted(
 )
 GROWING = (
     *("conversation", "message", "job", "webhook_event", "usage_log", "parked_status", "parked_change", "inbound_reject"),
-    *("contact", "contact_identity"),
+    *("parked_reaction", "contact", "contact_identity"),
 )
 #: Statements that are meant to look through all rows: an operator asks, not a message.
 WHOLE_TABLE = {"queue_stats"}
