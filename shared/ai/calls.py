@@ -31,8 +31,6 @@ _ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "action_
 _ABOUT = frozenset({*_NAMES, "type", "id", "index"})
 #: How deep a call may be wrapped, and how many places of a text are tried.
 _DEPTH, _PLACES = 6, 5
-#: A name with what servers put around it: functions.hand_over:0, hand_over<|channel|>commentary.
-_BARE = re.compile(r"\s*(?:\w+[./])*(\w+)")
 
 #: How a call begins. <tool_call> (Hermes, Qwen, GLM), <tool_call:opensource> (Hunyuan), <minimax:tool_call>, <longcat_tool_call>,
 #: <TOOLCALL> (Nemotron), <function_calls> (Claude, OLMo; DeepSeek with its own bars), <|tool_calls_section_begin|> (Kimi),
@@ -99,13 +97,14 @@ def in_message(message: Mapping[str, Any], offered: Collection[str]) -> ToolCall
 
 def in_channels(text: str, offered: Collection[str]) -> ToolCall | None:
     """The call in a text whose channels (Harmony) nobody has read: it stands in one that is otherwise thoughts."""
-    found = next((found for found in _HARMONY.finditer(text) if found[1] in offered), None)
-    return ToolCall(found[1], _arguments_in(text[found.end() :])) if found else None
+    found = next((found for found in _HARMONY.finditer(text) if found[1].lower() in offered), None)
+    return ToolCall(found[1].lower(), _arguments_in(text[found.end() :])) if found else None
 
 
 def in_text(text: str, offered: Collection[str]) -> ToolCall | None:
     """The call that is written in an answer, or is all of it."""
-    if not any(name in text.lower() for name in offered):
+    lowered = text.lower()
+    if not any(name in lowered or named_calls.letters_of(name) in lowered for name in offered):
         return None
     if marked := MARK.search(text):
         return _in_section(text[marked.start() :], offered)
@@ -150,20 +149,14 @@ def _in_value(value: Any, offered: Collection[str], depth: int = _DEPTH) -> Tool
     if not depth:
         return None
     if isinstance(value, Mapping):
-        named = [(name, key) for key in _NAMES if (name := _bare(value.get(key))) in offered]
-        if named:
-            return ToolCall(named[0][0], _arguments_beside(value))
+        if name := next((name for key in _NAMES if (name := named_calls.meant(value.get(key), offered))), ""):
+            return ToolCall(name, _arguments_beside(value))
         for key, inner in value.items():
-            if (name := _bare(key)) in offered:  # {"hand_over": {"reason": "loop"}}
+            if (name := named_calls.bare(key).lower()) in offered:  # {"hand_over": {"reason": "loop"}}
                 return ToolCall(name, _arguments(inner))
         value = list(value.values())
     inner_values = value if isinstance(value, list) else []
     return next((call for inner in inner_values if (call := _in_value(inner, offered, depth - 1))), None)
-
-
-def _bare(name: Any) -> str:
-    found = _BARE.match(name) if isinstance(name, str) else None
-    return found[1] if found else ""
 
 
 def _arguments_beside(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,8 +192,8 @@ def _in_section(section: str, offered: Collection[str]) -> ToolCall | None:
     value = _loaded(section[begins.start() + 1 :]) if begins else None
     if call := _in_value(value, offered):
         return call
-    named = re.search(rf"(?<![^\W_])({'|'.join(map(re.escape, offered))})(?!\w)", section)
-    return ToolCall(named[1], _arguments_in(section[named.end() :])) if named else None
+    named = re.search(rf"(?<![^\W_])({'|'.join(map(re.escape, offered))})(?!\w)", section, re.I)
+    return ToolCall(named[1].lower(), _arguments_in(section[named.end() :])) if named else None
 
 
 def _arguments_in(text: str) -> dict[str, Any]:
@@ -230,14 +223,14 @@ def _in_whole(text: str, offered: Collection[str]) -> ToolCall | None:
             return call
         members = _members(whole)  # broken JSON: single quotes, a comma too many
         name = next((members.pop(key) for key in _NAMES if key in members), "")
-        if _bare(name) in offered:
-            return ToolCall(_bare(name), members)
+        if tool := named_calls.meant(name, offered):
+            return ToolCall(tool, members)
     function = re.fullmatch(
-        rf"\[?(?:\w+\.)*({'|'.join(map(re.escape, offered))})\s*+(?::?\s*+(\(.*\)|\{{.*\}}|)|:([^\n]+))\)?\]?", whole, re.S
+        rf"\[?(?:\w+\.)*({'|'.join(map(re.escape, offered))})\s*+(?::?\s*+(\(.*\)|\{{.*\}}|)|:([^\n]+))\)?\]?", whole, re.S | re.I
     )
     if function is None:
         return None
-    return ToolCall(function[1], _arguments(function[3]) if function[3] else _arguments_in(function[2]))
+    return ToolCall(function[1].lower(), _arguments(function[3]) if function[3] else _arguments_in(function[2]))
 
 
 def _in_lines(text: str, offered: Collection[str]) -> ToolCall | None:

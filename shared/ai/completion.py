@@ -37,7 +37,7 @@ _BROKEN_OFF = re.compile(
 #: What libraries put before a reason: FinishReason.STOP, FINISH_REASON_STOP.
 _REASON = re.compile(r"\A(?:finish_?reason[._])", re.I)
 #: What providers call the reason.
-_REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
+_REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason", "completionReason")
 #: What some say in a reason's place while there is none.
 _NO_REASON = re.compile(r"|null|none|unspecified|finish_reason_unspecified|in_progress", re.I)
 #: The end of a sentence, in any script; not the number of a list's item.
@@ -48,11 +48,11 @@ _MOST_LOST = 0.5
 CUT_MARK = " …"
 _PROMPT_TOKENS = (
     *("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "inputTokens", "prompt_eval_count"),
-    *("promptTokens", "input_token_count", "inputTokenCount"),
+    *("promptTokens", "input_token_count", "inputTokenCount", "inputTextTokenCount"),
 )
 _COMPLETION_TOKENS = (
     *("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "outputTokens", "eval_count"),
-    *("completionTokens", "generated_token_count", "outputTokenCount"),
+    *("completionTokens", "generated_token_count", "outputTokenCount", "generation_token_count", "tokenCount"),
 )
 _TOTAL_TOKENS = ("total_tokens", "totalTokens", "totalTokenCount")
 #: Where a completion may have its usage, and what it may be wrapped in.
@@ -220,8 +220,10 @@ def _spoken(message: Mapping[str, Any]) -> str:
 
 
 def _refusal_part(content: Any) -> str:
+    """What parts of a content, or of what they are made of, say of a refusal."""
     parts = content if isinstance(content, list) else [content]
-    return "".join(text_of(part.get("refusal")) for part in parts if isinstance(part, Mapping))
+    found = (text_of(part.get("refusal")) or _refusal_part(part.get("content")) for part in parts if isinstance(part, Mapping))
+    return "".join(found)
 
 
 def _message_of(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: What models put before a name.
 _LABELS = (
@@ -56,6 +56,10 @@ _LAST = re.compile(r"(?P<marks>\W{0,6})(?P<word>\w*)")
 #: Characters before a name, and of an unfinished text, that are looked at.
 _NEAR, _END = 80, 400
 
+#: A name with what servers put around it: functions.hand_over:0, hand_over<|channel|>commentary; and what models put within.
+_BARE = re.compile(r"\s*(?:\w+[./])*(\w+(?:[- ]\w+)*)")
+_BETWEEN_WORDS = re.compile(r"[\W_]")
+
 
 class Named(NamedTuple):
     """A call in a text: its place, its tool, and where its arguments begin."""
@@ -64,6 +68,23 @@ class Named(NamedTuple):
     name: str
     arguments: int
     end: int
+
+
+def bare(name: Any) -> str:
+    """A name without what servers put around it."""
+    found = _BARE.match(name) if isinstance(name, str) else None
+    return found[1] if found else ""
+
+
+def meant(name: Any, offered: Collection[str]) -> str:
+    """The tool that a call names, however its words are written: HAND_OVER, handOver, hand-over; "" if it was not offered."""
+    letters = letters_of(bare(name))
+    return next((tool for tool in offered if letters and letters_of(tool) == letters), "")
+
+
+def letters_of(name: str) -> str:
+    """What names have in common that differ in how their words are written."""
+    return _BETWEEN_WORDS.sub("", name).lower()
 
 
 @cache

@@ -1,7 +1,7 @@
 """Answers in vendors' own forms, which a gateway hands on at an address that should speak as OpenAI does: read as OpenAI's.
 
 Anthropic's Messages, Gemini's generateContent, OpenAI's Responses, Cohere's v2, Ollama's /api/chat and /api/generate, Bedrock's
-Converse, DashScope's own, Cloudflare's run, TGI's generate, watsonx.
+Converse and models' own, DashScope's own, Cloudflare's run, TGI's generate, watsonx.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ Event = Mapping[str, Any]
 #: What an answer may be wrapped in, and members beside that which go with it.
 _WRAPPINGS = ("data", "result", "output", "response")
 _BESIDE = ("usage", "usageMetadata", "usage_metadata", "meta", "metadata", "token_usage", "x_groq", "id", "model", "request_id")
+#: Where an answer has its words, or the parts that have them.
+_CONTENTS = ("output", "output_text", "content", "response", "generated_text", "text", "generation", "outputText", "answer")
 
 
 def as_completion(answer: Event) -> Event:
@@ -32,12 +34,11 @@ def as_completion(answer: Event) -> Event:
         if isinstance(found := answer.get(name), list) and found and isinstance(found[0], Mapping):
             return as_completion({**answer, **found[0], name: None})
     # OpenAI's Responses; Anthropic, whose content may be empty; text generation
-    content = next(
-        (answer[name] for name in ("output", "content", "response", "generated_text", "text") if answer.get(name)), None
-    )
+    content = next((answer[name] for name in _CONTENTS if answer.get(name)), None)
     if content is None and answer.get("stop_reason"):
         content = ""
-    return answer if content is None else {**answer, "choices": [{**answer, "message": {"content": content}}]}
+    finish = {"finish_reason": reason} if (reason := _within(answer, "incomplete_details", "reason")) else {}
+    return answer if content is None else {**answer, "choices": [{**answer, **finish, "message": {"content": content}}]}
 
 
 def _of_gemini(answer: Event) -> list[dict[str, Any]]:
@@ -144,7 +145,9 @@ def _of_responses(event: Event) -> dict[str, Any]:
             return _chunk({}, tool_calls=[{"index": number, "function": {"arguments": words}}])
         case "completed" | "incomplete":
             about = {name: _within(event, "response", name) for name in ("id", "model", "usage")}
-            return _chunk(about, finish=_within(event, "response", "incomplete_details", "reason") or "stop")
+            finish = _within(event, "response", "incomplete_details", "reason") or "stop"
+            whole = _within(event, "response", "output") or _within(event, "response", "output_text")
+            return {**about, "choices": [{"message": {"content": whole}, "finish_reason": finish}]}
         case "failed":
             return {"error": _within(event, "response", "error") or "response.failed"}
     return _chunk({})

@@ -150,8 +150,17 @@ def test_what_is_no_call_is_said(text: str) -> None:
 
 IN_FIELDS: list[dict[str, Any]] = [
     {"tool_calls": [{"function": {"name": name, "arguments": '{"reason": "loop"}'}}]}
-    for name in ("functions.hand_over", "hand_over<|channel|>commentary", "functions.hand_over:0", " hand_over\n")
+    for name in (
+        *("functions.hand_over", "hand_over<|channel|>commentary", "functions.hand_over:0", " hand_over\n"),
+        *("HAND_OVER", "Hand_Over", "handOver", "HandOver", "hand-over", "Hand over", "functions.handOver:0"),
+    )
 ] + [
+    {"function_call": {"name": "HAND_OVER", "arguments": '{"reason": "loop"}'}},
+    {"content": '{"name": "HAND_OVER", "arguments": {"reason": "loop"}}'},
+    {"content": '<tool_call>{"name": "handOver", "arguments": {"reason": "loop"}}</tool_call>', "tool_calls": []},
+    {"content": '<tool_call>HAND_OVER\n{"reason": "loop"}</tool_call>'},
+    {"content": 'HAND_OVER(reason="loop")'},
+    {"content": '{"HAND_OVER": {"reason": "loop"}}'},
     {"tool_calls": {"function": {"name": "hand_over", "arguments": {"reason": "loop"}}}},
     {"tool_calls": [{"name": "hand_over", "parameters": {"reason": "loop"}}]},
     {"tool_calls": [{"name": "hand_over", "input": {"reason": "loop"}}]},
@@ -223,7 +232,13 @@ def test_a_call_of_a_tool_that_a_model_made_up_is_not_for_the_customer(call: str
 
 
 @pytest.mark.parametrize(
-    "text", ['{"name": "Ana B", "arguments": {}}', '{"name": "Ana", "price": 5}', '{"name": "a"} {"name": "b"}']
+    "text",
+    [
+        '{"name": "Ana B", "arguments": {}}',
+        '{"name": "Ana", "price": 5}',
+        '{"name": "a"} {"name": "b"}',
+        '{"handover": false, "a": 1}',
+    ],
 )
 def test_what_is_written_as_a_call_and_is_none_is_said(text: str) -> None:
     assert parsed({"content": text}).text == text

@@ -491,6 +491,17 @@ OWN_FORMS = {
     },
     "Cloudflare": {"result": {"response": "Hi", "usage": {"prompt_tokens": 7, "completion_tokens": 3}}, "success": True},
     "watsonx": {"results": [{"generated_text": "Hi", "input_token_count": 7, "generated_token_count": 3}]},
+    "OpenAI's Responses, as their client has them": {
+        "object": "response",
+        "output_text": "Hi",
+        "usage": {"input_tokens": 7, "output_tokens": 3},
+    },
+    "The same, without the parts": {"output": [], "output_text": "Hi", "usage": {"input_tokens": 7, "output_tokens": 3}},
+    "Llama on Bedrock": {"generation": "Hi", "prompt_token_count": 7, "generation_token_count": 3, "stop_reason": "stop"},
+    "Titan on Bedrock": {
+        "inputTextTokenCount": 7,
+        "results": [{"outputText": "Hi", "tokenCount": 3, "completionReason": "FINISH"}],
+    },
 }
 
 
@@ -498,6 +509,17 @@ OWN_FORMS = {
 def test_an_answer_in_a_vendors_own_form(vendor: str) -> None:
     answer = completion.parse(OWN_FORMS[vendor], "m", MESSAGES)
     assert (answer.text, answer.prompt_tokens, answer.completion_tokens, answer.is_estimated) == ("Hi", 7, 3, False)
+
+
+def test_responses_that_were_cut_off_or_refused() -> None:
+    said = {"output": [{"type": "message", "content": [{"type": "output_text", "text": "Hello. And"}]}], "status": "incomplete"}
+    cut_off = completion.parse({**said, "incomplete_details": {"reason": "max_output_tokens"}}, "m", MESSAGES)
+    assert (cut_off.text, cut_off.finish_reason) == ("Hello.", "max_output_tokens")
+    with pytest.raises(provider.NoText, match="filtered"):
+        completion.parse({**said, "incomplete_details": {"reason": "content_filter"}}, "m", MESSAGES)
+    refused = {"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "I cannot help with that."}]}]}
+    answer = completion.parse(refused, "m", MESSAGES)
+    assert (answer.text, answer.finish_reason) == ("I cannot help with that.", "refusal")
 
 
 CALLS_IN_OWN_FORMS = {

@@ -161,7 +161,29 @@ OWN_FORMS = {
         ("response.output_text.done", {"text": "Hello ü😀"}),
         (
             "response.completed",
-            {"response": {"id": "c-1", "model": "m-1", "usage": {"input_tokens": 9, "output_tokens": 3}}},
+            {
+                "response": {
+                    "output": [{"type": "message", "content": [{"type": "output_text", "text": "Hello ü😀"}]}],
+                    "usage": {"input_tokens": 9, "output_tokens": 3},
+                }
+            },
+        ),
+    ),
+    "OpenAI's Responses, all at once": _sent(
+        ("response.created", {"response": {"id": "c-1", "status": "in_progress", "output": []}}),
+        ("response.reasoning_summary_text.delta", {"delta": "no"}),
+        (
+            "response.completed",
+            {
+                "response": {
+                    "id": "c-1",
+                    "output": [
+                        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "no"}]},
+                        {"type": "message", "content": [{"type": "output_text", "text": "Hello ü😀"}]},
+                    ],
+                    "usage": {"input_tokens": 9, "output_tokens": 3},
+                }
+            },
         ),
     ),
     "Cohere": _sent(
