@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shared.ai import headed_thoughts, roles, template_turns, tool_results
+from shared.ai import headed_thoughts, roles, template_turns, tool_results, written_html
 from shared.payloads import is_blank, strip_invalid
 
 #: Characters that a marker, a mark of its server or a call begins with.
@@ -210,6 +210,8 @@ def words_of(text: str) -> str:
     unwrapped = _unwrapped(text)
     text = text if unwrapped is text else cleaned(unwrapped)
     text = MARKUP.sub("", text)
+    if (markdown := written_html.as_markdown(text)) is not None:
+        return markdown
     pieces = _CODE.split(text)  # every second one is code
     return "".join(piece if place % 2 else _readable(piece) for place, piece in enumerate(pieces)).strip()
 

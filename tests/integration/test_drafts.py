@@ -88,6 +88,15 @@ def test_a_page_sees_a_reply_grow_begin_again_and_become_a_message(world: World,
     assert db.scalar(DRAFTS) is None
 
 
+def test_a_page_sees_no_tags_of_a_reply_that_is_written_in_html(world: World, page: Page, stream: Any) -> None:
+    events, job = stream(), asked(world, page)
+    next(events)
+    draft = draft_of(job)
+    written(draft, "<p>We ship <b>soo")
+    assert next(events)["html"] == '<p dir="auto">We ship <strong>soo</strong></p>'
+    draft.close()
+
+
 def test_a_page_that_comes_back_goes_on_in_the_same_draft(world: World, page: Page, client: FlaskClient, stream: Any) -> None:
     events, job = stream(), asked(world, page)
     question = next(events)

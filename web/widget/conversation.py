@@ -9,6 +9,7 @@ from typing import Any
 from peewee import Case, Cast, ModelSelect, Value, fn
 
 from shared import db
+from shared.ai.written_html import begun_as_markdown
 from shared.channels.formatting import completed, is_plain, to_html
 from shared.db import sql
 from shared.db.prepared import Statement
@@ -125,7 +126,7 @@ def _draft(reply_to: str, text: str, shown: Draft | None) -> Draft:
     formatted = shown.formatted if shown and shown.reply_to == reply_to and text.startswith(shown.text) else 0
     if is_plain(text) or (formatted and len(text) < formatted * GROWTH):
         return Draft(reply_to, text, None, formatted)
-    return Draft(reply_to, text, to_html(completed(text)), len(text))
+    return Draft(reply_to, text, to_html(completed(begun_as_markdown(text))), len(text))
 
 
 def content_of(message_id: int) -> str | None:

@@ -1,0 +1,154 @@
+"""Answers that their model has written in HTML, as Markdown, which each channel shows in its own way.
+
+Only an answer that is HTML all through counts: each `<` of it is a tag of the few that texts have, each tag has its end, and it
+has neither code nor links as Markdown writes them. Whoever speaks of HTML leaves a tag open, writes code, or names the thing.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+
+#: A tag, with attributes as HTML is written by who means it.
+_TAG = re.compile(r"""<(/?)([a-z][a-z0-9]{0,9})((?:\s+[a-z-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'))*)\s*/?>""", re.I)
+_HREF = re.compile(r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
+_ADDRESS = re.compile(r"(?:https?://|mailto:|tel:)\S+", re.I)
+_HALF_TAG = re.compile(r"<[^<>]{0,300}\Z")
+#: What an answer has that is no HTML, or speaks of it.
+_NO_HTML = re.compile(r"`|\]\(|<!|\b(?:html|css|markup|(?-i:tags?))\b", re.I)
+_MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "s": "~~", "del": "~~", "strike": "~~", "u": "", "span": "", "a": ""}
+_HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
+#: Blocks whose lines are what they say, and not their source.
+_FLOWING = frozenset({"p", "li", *_HEADINGS})
+_BLOCKS = _FLOWING | {"div", "ul", "ol"}
+_EMPTY = frozenset({"br", "hr"})
+_BLANKS = re.compile(r"\s+")
+_BULLET = re.compile(r" *(?:-|\d+\.)")
+#: Characters of an answer, and elements around each other, from which on it stays as it is.
+MAX_LENGTH, MAX_DEPTH = 20_000, 12
+
+
+def as_markdown(text: str) -> str | None:
+    """The text as Markdown; None if it is not written in HTML."""
+    return (_read(text) or None) if "</" in text else None
+
+
+def begun_as_markdown(text: str) -> str:
+    """The same of one that is still being written; as it is, if it is not written in HTML."""
+    half = _HALF_TAG.search(text)
+    begun = text[: half.start()] if half else text
+    written = _read(begun, is_begun=True) if _TAG.search(begun) else None
+    return text if written is None else written
+
+
+@dataclass
+class _Element:
+    name: str
+    attributes: str
+    start: int
+    items: int = 0
+
+
+@dataclass
+class _Writer:
+    text: str = ""
+    open: list[_Element] = field(default_factory=list)
+
+    def say(self, words: str) -> bool:
+        """Takes what stands between two tags. False, if it is no text of HTML."""
+        if "<" in words:
+            return False
+        words = html.unescape(words).replace("\xa0", " ")
+        names = {element.name for element in self.open}
+        if self.open and self.open[-1].name in ("ul", "ol"):
+            return not words.strip()
+        if names & _FLOWING:
+            words = _BLANKS.sub(" ", words)
+        if not self.text or self.text.endswith("\n"):
+            words = words.lstrip()
+        self.text += words
+        return True
+
+    def begin(self, name: str, attributes: str) -> bool:
+        """Takes a tag that opens. False, if nobody writes it there."""
+        if len(self.open) == MAX_DEPTH or (name in _MARKS and any(element.name == name for element in self.open)):
+            return False
+        if name == "li" and not (self.open and self.open[-1].name in ("ul", "ol")):
+            return False
+        if name in _BLOCKS and any(element.name in _MARKS for element in self.open):
+            return False
+        if name == "li":
+            self._item()
+        elif name in _BLOCKS:
+            self._apart(1 if name in ("ul", "ol", "div") or self._lists() else 2)
+            self.text += _HEADINGS.get(name, "")
+        self.open.append(_Element(name, attributes, len(self.text)))
+        return True
+
+    def end(self, name: str) -> bool:
+        """Takes one that closes. False, if it closes nothing."""
+        if not self.open or self.open[-1].name != name:
+            return False
+        element = self.open.pop()
+        if name in _MARKS:
+            return self._mark(element)
+        self._apart(1 if name in ("li", "div") or self._lists() else 2)
+        return True
+
+    def _lists(self) -> list[_Element]:
+        return [element for element in self.open if element.name in ("ul", "ol")]
+
+    def _item(self) -> None:
+        *outer, inner = self._lists()
+        inner.items += 1
+        self._apart(1)
+        self.text += "   " * len(outer) + ("- " if inner.name == "ul" else f"{inner.items}. ")
+
+    def _apart(self, lines: int) -> None:
+        """What follows begins a line, or stands apart."""
+        self.text = self.text.rstrip(" ")
+        ends = len(self.text) - len(self.text.rstrip("\n"))
+        if _BULLET.fullmatch(self.text, self.text.rfind("\n") + 1):  # the item's own first block
+            self.text += " "
+        elif self.text:
+            self.text += "\n" * max(0, lines - ends)
+
+    def _mark(self, element: _Element) -> bool:
+        inner, mark = self.text[element.start :], _MARKS[element.name]
+        words = inner.strip()
+        if not any(map(str.isalnum, words)):  # <b></b>, <b>…</b>: of these somebody speaks
+            return element.name == "span"
+        before, behind = inner[: inner.index(words)], inner[inner.rindex(words) + len(words) :]
+        words = _linked(words, element.attributes) if element.name == "a" else mark + words + mark
+        self.text = self.text[: element.start] + before + words + behind
+        return True
+
+
+def _linked(label: str, attributes: str) -> str:
+    found = _HREF.search(attributes)
+    address = html.unescape((found[1] or found[2] or "").strip()) if found else ""
+    if not _ADDRESS.fullmatch(address) or address in (label, f"mailto:{label}"):
+        return label
+    address = address.replace("(", "%28").replace(")", "%29")
+    return f"{label} ({address})" if "[" in label or "]" in label else f"[{label}]({address})"
+
+
+def _read(text: str, *, is_begun: bool = False) -> str | None:
+    if len(text) > MAX_LENGTH or _NO_HTML.search(text):
+        return None
+    writer, at = _Writer(), 0
+    for tag in _TAG.finditer(text):
+        name = tag[2].lower()
+        if not writer.say(text[at : tag.start()]):
+            return None
+        if name in _EMPTY:
+            writer.text += "\n" if name == "br" else "\n\n---\n\n"
+        elif (name not in _MARKS and name not in _BLOCKS) or not (writer.end(name) if tag[1] else writer.begin(name, tag[3])):
+            return None
+        at = tag.end()
+    if not writer.say(text[at:]) or (writer.open and not is_begun):
+        return None
+    while writer.open and writer.end(writer.open[-1].name):
+        pass
+    return re.sub(r"\n{3,}", "\n\n", writer.text).strip()

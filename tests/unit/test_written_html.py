@@ -1,0 +1,84 @@
+"""Answers that a model writes in HTML, and those that only speak of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.ai import completion, written_html
+from shared.ai.written_html import as_markdown, begun_as_markdown
+
+LIST = """<p>Our teas:</p>
+<ul>
+  <li><b>Assam</b>: 5 €</li>
+  <li>Darjeeling<br>from India</li>
+</ul>
+<p>See <a href="https://tea.example/a?b=1&amp;c=2" target="_blank">the shop</a>.</p>"""
+WRITTEN = [
+    (
+        "<p>Guten Tag <b>Anna</b>,</p><p>we ship in\n<strong>two days</strong>.</p>",
+        "Guten Tag **Anna**,\n\nwe ship in **two days**.",
+    ),
+    (LIST, "Our teas:\n\n- **Assam**: 5 €\n- Darjeeling\nfrom India\n\nSee [the shop](https://tea.example/a?b=1&c=2)."),
+    ("In <b>two days</b>.<br><br>Or <i>soon</i>, <s>late</s>.", "In **two days**.\n\nOr *soon*, ~~late~~."),
+    ("<b>Price: </b>10&nbsp;€ &lt; 12 €", "**Price:** 10 € < 12 €"),
+    ("<ol><li>One<ul><li>a</li><li>b</li></ul></li><li><p>Two</p></li></ol>Done", "1. One\n   - a\n   - b\n2. Two\n\nDone"),
+    (
+        "<h2>Prices</h2><div>Tea: 5 €</div><div>Coffee: <u>4 €</u></div><hr/><p>Bye</p>",
+        "## Prices\n\nTea: 5 €\nCoffee: 4 €\n\n---\n\nBye",
+    ),
+    ("Our **hours**:\n\n<ul><li>Mo: 9</li></ul>\n\nBye", "Our **hours**:\n\n- Mo: 9\n\nBye"),
+    ('<P STYLE="color:red">Red <SPAN class="x">words</SPAN></P>', "Red words"),
+    ("Write to <a href='mailto:a@b.example'>a@b.example</a>", "Write to a@b.example"),
+    ('<a href="javascript:alert(1)">the shop</a> [1]', "the shop [1]"),
+    ('<a href="https://x.example/(a)">[a]</a>', "[a] (https://x.example/%28a%29)"),
+]
+
+
+@pytest.mark.parametrize(("written", "markdown"), WRITTEN)
+def test_an_answer_in_html_is_kept_as_markdown(written: str, markdown: str) -> None:
+    answer = {"choices": [{"message": {"content": written}, "finish_reason": "stop"}]}
+    assert completion.parse(answer, "m", [{"role": "user", "content": "?"}]).text == markdown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Use <b> for bold text.", "Write <b>text</b> in HTML.", "The tags <b>x1</b> and <i>x2</i> do that.",
+        "`<b>x1</b>` is bold.", "```\n<p>Hello</p>\n```", "<b>…</b> makes it bold, <b></b> does not.",
+        "<b>Hi<b>", "</p>Hello<p>", "a <b and c>d</b>",
+        "5 < 6, <b>so</b> it is", "I <3 <b>tea</b>", "<script>alert(1)</script>", '<iframe src="https://x.example"></iframe>',
+        "<table><tr><td>a</td></tr></table>", "See [t](https://x.example) <b>there</b>", "<li>One</li>", "<b><p>x1</p></b>",
+        "<!-- a --><b>x1</b>", "We ship <5 kg and >18 kg", "List<String> a, Map<K, V> b",
+    ],
+)  # fmt: skip
+def test_what_only_speaks_of_html_stays(text: str) -> None:
+    assert as_markdown(text) is None
+
+
+def test_a_page_sees_no_tags_of_an_answer_that_is_being_written() -> None:
+    text = "<p>Our <b>teas</b>:</p><ul><li>Assam</li></ul>"
+    seen = list(dict.fromkeys(begun_as_markdown(text[:end]) for end in range(len("<p>"), len(text) + 1)))
+    assert seen[:3] == ["", "O", "Ou"]
+    assert seen[-1] == as_markdown(text) == "Our **teas**:\n\n- Assam"
+    assert not [step for step in seen if "<" in step]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["<p>", "</p>", "<b>", "</b>", "<ul>", "<li>", "</li>", "</ul>", "<br>", " ", "a", "\n", "<", "&lt;"])
+    )
+)
+def test_any_text_is_read(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    begun_as_markdown(text)
+    assert "<b>" not in (as_markdown(text) or "")
+
+
+@pytest.mark.parametrize("piece", ["<b>", "<p>a</p>", "<b ", "<", "</b>", "<ul><li>", "<a href=", " \n", "<p></p>"])
+def test_no_text_keeps_anybody_waiting(piece: str) -> None:
+    for length in (written_html.MAX_LENGTH - 10, 131_072):
+        text = piece * (length // len(piece)) + "</"
+        as_markdown(text)
+        begun_as_markdown(text)
