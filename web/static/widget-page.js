@@ -873,7 +873,7 @@ function fromLauncher({ source, data }) {
   if (data.type === "switchboard:open" || data.type === "switchboard:closed") {
     open = data.type === "switchboard:open";
     seen();
-    if (open) $("text").focus();
+    if (open && data.focus !== false) $("text").focus();
   }
 }
 

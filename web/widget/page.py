@@ -29,6 +29,9 @@ def show(name: str) -> Response:
     answer.headers.add("Vary", "Accept-Language")
     answer.headers["Content-Security-Policy"] = policy(bot)
     answer.headers["Cache-Control"] = "no-cache"
+    # Pages that are isolated from others (Cross-Origin-Embedder-Policy) show only frames that are so too.
+    answer.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return answer
 
 
@@ -50,6 +53,7 @@ def script() -> Response:
     answer = make_response(_script())
     answer.mimetype = "text/javascript"
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    answer.headers["Access-Control-Allow-Origin"] = "*"  # a tag of type="module", or with crossorigin
     answer.cache_control.public, answer.cache_control.max_age = True, SCRIPT_AGE
     answer.add_etag()
     answer.make_conditional(request)
