@@ -102,6 +102,21 @@ def test_the_same_key_is_the_same_message_with_its_files(door: FrontDoor, page: 
     assert db.scalar("select count(*) from media") == 1
 
 
+def test_a_key_that_comes_again_with_other_files_is_refused(door: FrontDoor, page: Page) -> None:
+    files = [send(page).json["file"], send(page, b"%PDF-1.4 prices", "prices.pdf").json["file"]]
+    key = {"Idempotency-Key": "k1"}
+    first = say(page, files, "See", **key).json["id"]
+    for _ in ("it waits", "it is saved", "its job is pruned"):
+        again = send(page, name="again.png").json["file"]
+        assert say(page, [again, files[1]], "See", **key).json["id"] == first, "the same bytes, sent once more"
+        for others in ([], files[:1], files[::-1]):
+            assert say(page, others, "See", **key).status_code == 422
+        if door.world.messages():
+            db.rows("delete from job")
+        door.world.drain()
+    assert [len(one["files"]) for one in page.history() if one["role"] == "user"] == [2]
+
+
 def test_a_business_whose_files_fill_its_quota_says_so_politely(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDIA_QUOTA_MB", "1")
     config.reset()

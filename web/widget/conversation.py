@@ -129,14 +129,15 @@ def _draft(reply_to: str, text: str, shown: Draft | None) -> Draft:
     return Draft(reply_to, text, to_html(completed(begun_as_markdown(text))), len(text))
 
 
-def content_of(message_id: int) -> str | None:
-    """What an accepted message says."""
+def said_in(message_id: int) -> tuple[str, list[str]] | None:
+    """What an accepted message says, and the hashes of its files; None: it was pruned this moment."""
     # A message is in the ledger until it is saved. The other of the two may be gone already, or not there yet.
     typed = fn.COALESCE(Message.data["choice"]["typed"], Message.content)  # a number that named a choice
-    saved = Message.select(typed).where(Message.id == message_id)
-    accepted = Job.select(Job.payload["content"]).where(Job.message_id == message_id, Job.queue == Queue.INCOMING)
-    content: str | None = db.scalar((saved + accepted).limit(1))
-    return content
+    hashes = Media.select(fn.jsonb_agg(Media.sha256).order_by(Media.position)).where(Media.message == Message.id)
+    saved = Message.select(typed.alias("content"), hashes.alias("files")).where(Message.id == message_id)
+    accepted = Job.select(Job.payload["content"], fn.jsonb_path_query_array(Job.payload, "$.media[*].sha256"))
+    row = db.row((saved + accepted.where(Job.message_id == message_id, Job.queue == Queue.INCOMING)).limit(1))
+    return None if row is None else (row["content"], row["files"] or [])
 
 
 def _conversation_of(visitor: Visitor) -> ModelSelect[Conversation]:
