@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from peewee import SQL, Expression
+
 from shared import db
 from shared.broker.enqueue import enqueue, tickets_of
 from shared.channels import ownership
@@ -93,16 +95,28 @@ def is_shortcut(text: str) -> bool:
 
 def save_quick_reply(customer_id: int, shortcut: str, content: str) -> dict[str, Any]:
     """Adds one, or replaces the one with this shortcut. Returns its row. Raises TooMany."""
+    return _save_quick_reply(customer_id, shortcut, content, SQL("true"))[0]
+
+
+def save_quick_reply_over(customer_id: int, shortcut: str, content: str, before: str | None) -> dict[str, Any] | None:
+    """As save_quick_reply, in the place of the text `before` only, or None of nothing; None: another one is there by now."""
+    is_expected = SQL("false") if before is None else QuickReply.content == before
+    return next(iter(_save_quick_reply(customer_id, shortcut, content, is_expected)), None)
+
+
+def _save_quick_reply(customer_id: int, shortcut: str, content: str, may_replace: Expression | SQL) -> list[dict[str, Any]]:
     own = QuickReply.customer == customer_id
     values = {"customer": customer_id, "shortcut": shortcut, "content": content.strip()[:MAX_REPLY]}
     new = QuickReply.insert(**values).on_conflict(
-        conflict_target=[QuickReply.customer, QuickReply.shortcut], update={QuickReply.content: values["content"]}
+        conflict_target=[QuickReply.customer, QuickReply.shortcut],
+        update={QuickReply.content: values["content"]},
+        where=may_replace,
     )
     with db.transaction():
         # One that is there takes no more room; if it is deleted at this moment, one more may be there.
         if db.row(QuickReply.select(QuickReply.id).where(own, QuickReply.shortcut == shortcut)) is None:
             limits.check(limits.QUICK_REPLIES, customer_id, QuickReply.select(QuickReply.id).where(own))
-        return db.rows(new.returning(QuickReply))[0]
+        return db.rows(new.returning(QuickReply))
 
 
 def delete_quick_reply(customer_id: int, reply_id: int) -> str | None:

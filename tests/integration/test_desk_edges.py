@@ -47,6 +47,22 @@ def test_a_quick_reply_is_changed_where_it_stands_and_none_of_a_colleague_s_is_l
     assert db.rows("select id from quick_reply") == []
 
 
+def test_what_a_colleague_has_changed_meanwhile_is_shown_before_it_is_replaced(app: Flask, world: World) -> None:
+    agent, page = Visitor(app, person("agent", world.customer)), f"/desk/c/{world.customer}/quick-replies"
+    agent.post(page, shortcut="hours", content="Nine to five.")
+    reply = db.scalar("select id from quick_reply")
+    shown = [re.search(r'name="version" value="(\w+)"', agent.get(f"{page}?reply={reply}").text) for _ in range(2)]
+    forms = [{"reply": reply, "shortcut": "hours", "version": found[1]} for found in shown if found]
+    assert agent.post(page, **forms[0], content="Nine to six.").status_code == 303
+    refused = agent.post(page, **forms[1], content="Eight to five.")
+    assert refused.status_code == 409
+    assert all(words in refused.text for words in ("A colleague has changed /hours", "Nine to six.", "Eight to five."))
+    version = re.search(r'name="version" value="(\w+)"', refused.text)
+    assert version is not None
+    assert agent.post(page, **forms[1] | {"version": version[1]}, content="Eight to five.").status_code == 303
+    assert db.scalar("select content from quick_reply") == "Eight to five."
+
+
 @pytest.mark.parametrize(
     ("language", "written", "cents", "shown"),
     [("de", "49,5", 4950, "49,5"), ("de", "1.250", 125_000, "1250"), ("en", "12345.67", 1_234_567, "12345.67")],

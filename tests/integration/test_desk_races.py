@@ -54,6 +54,24 @@ def test_of_two_who_delete_at_once_one_has_done_it(app: Flask, world: World, tab
     assert db.scalar(f"select count(*) from {table} where id = %s", [row]) == 0
 
 
+def test_of_two_who_save_a_quick_reply_at_once_one_is_told(app: Flask, world: World) -> None:
+    browsers = [Visitor(app, person("agent", world.customer, name)) for name in ("Emma", "Emil")]
+    path = f"/desk/c/{world.customer}/quick-replies"
+    tokens = [(one.client, {"csrf_token": one.token(), "shortcut": "hours"}) for one in browsers]
+
+    def save_both(text: str, **more: Any) -> list[int]:
+        with ThreadPoolExecutor(2) as pool, db.transaction():
+            db.rows("lock table quick_reply in share row exclusive mode")  # both have read by then, and neither has written
+            contents = [(client, {**form, **more, "content": f"{text} of {at}"}) for at, (client, form) in enumerate(tokens)]
+            answers = [pool.submit(client.post, path, data=form) for client, form in contents]
+            until_waiting(2)
+        return sorted(answer.result(30).status_code for answer in answers)
+
+    assert save_both("New") == [303, 409]
+    assert save_both("Changed", reply=db.scalar("select id from quick_reply")) == [303, 409]
+    assert len(db.rows(AuditEntry.select().where(AuditEntry.action == "quick_reply.saved"))) == 2
+
+
 def test_who_was_only_invited_is_no_other_owner(world: World) -> None:
     olga = person("owner", world.customer, "Olga")
     omar = users.create("omar@example.com", "Omar", "owner", world.customer)

@@ -124,21 +124,25 @@ def quick_replies() -> Response:
 @desk.post("/c/<int:customer_id>/quick-replies")
 @allowed("agent")
 def save_quick_reply() -> Response:
-    """Adds one, or changes the one that the form showed: what a colleague has written under the same name is not replaced."""
+    """Adds one, or changes the text that the form showed: what a colleague has written meanwhile is not replaced."""
     shortcut, content = request.form.get("shortcut", "").strip().lstrip("/").lower(), request.form.get("content", "")
     if not work.is_shortcut(shortcut) or not content.strip():
         problem = _("A shortcut has small letters, digits, - and _, and at most 40 of them; and it needs a text.")
         return _quick_replies(problem, 422)
-    taken = [one["id"] for one in work.quick_replies(g.customer.id) if one["shortcut"] == shortcut]
-    if taken and taken != [forms.row_id(request.form, "reply")]:
-        problem = _("There is a /%(name)s already. Change that one below, or choose another shortcut.", name=shortcut)
-        return _quick_replies(problem, 409)
+    before = next((one for one in work.quick_replies(g.customer.id) if one["shortcut"] == shortcut), None)
+    if before and before["id"] != forms.row_id(request.form, "reply"):
+        return _quick_reply_taken(shortcut)
+    if before and request.form.get("version", _version(before)) != _version(before):
+        return _quick_reply_changed(shortcut)
     try:
         with db.transaction():
-            saved = work.save_quick_reply(g.customer.id, shortcut, content)
-            audited("quick_reply.saved", "quick_reply", saved["id"], name=shortcut)
+            saved = work.save_quick_reply_over(g.customer.id, shortcut, content, before["content"] if before else None)
+            if saved:
+                audited("quick_reply.saved", "quick_reply", saved["id"], name=shortcut)
     except TooMany as problem:
         return _quick_replies(refusal_text(problem), 409)
+    if saved is None:
+        return _quick_reply_changed(shortcut) if before else _quick_reply_taken(shortcut)
     flash(_("Saved."))
     return see_other(url_for("desk.quick_replies"))
 
@@ -153,11 +157,26 @@ def delete_quick_reply(reply_id: int) -> Response:
     return see_other(url_for("desk.quick_replies"))
 
 
+def _quick_reply_taken(shortcut: str) -> Response:
+    problem = _("There is a /%(name)s already. Change that one below, or choose another shortcut.", name=shortcut)
+    return _quick_replies(problem, 409)
+
+
+def _quick_reply_changed(shortcut: str) -> Response:
+    problem = _("A colleague has changed /%(name)s; below is what it says now. Saving again replaces that.", name=shortcut)
+    return _quick_replies(problem, 409)
+
+
+def _version(reply: Mapping[str, Any]) -> str:
+    return forms.version(reply, {"content": None})
+
+
 def _quick_replies(problem: str = "", status: int = 200) -> Response:
     replies = work.quick_replies(g.customer.id)
     chosen = forms.row_id(request.values, "reply")
     changed = next((one for one in replies if one["id"] == chosen), None)
-    return make_response(render_template("desk/quick_replies.html", replies=replies, changed=changed, problem=problem), status)
+    shown = {"changed": changed, "version": _version(changed) if changed else ""}
+    return make_response(render_template("desk/quick_replies.html", replies=replies, **shown, problem=problem), status)
 
 
 def _wanted() -> lists.Filter:
