@@ -594,6 +594,23 @@ def test_a_voice_note_plays_on_while_its_thread_is_drawn_anew(browser: Browser, 
     assert browser.run("return window.note?.isConnected")
 
 
+def test_words_that_are_selected_stay_so_while_messages_arrive(browser: Browser, site: Site, world: World) -> None:
+    open_conversation(browser, site, world, "My order is\nA-4711, sent on Monday.")
+    text = "document.querySelector('.bubble-text').firstChild"
+    browser.run(
+        f"const text = {text}; getSelection().setBaseAndExtent(text, text.data.indexOf('A'), text, text.data.indexOf(','))"
+    )
+    for news in ("Are you there?", "Hello?"):
+        world.say(news)
+        world.drain()
+        until_shown(browser, ".bubble-text", news)
+        assert browser.run("return String(getSelection())") == "A-4711"
+    db.rows("update message set content = 'Never mind.' where content like 'My order%%'")
+    browser.run("htmx.trigger('#thread', 'changed')")
+    until_shown(browser, ".bubble-text", "Never mind.")
+    assert browser.run("return String(getSelection())") == "", "nothing else is selected in its place"
+
+
 def test_a_row_that_is_pressed_while_the_list_changes_opens(browser: Browser, site: Site, world: World) -> None:
     fill(world, 3)
     log_in(browser, site, person("agent", world.customer, "Emma"))

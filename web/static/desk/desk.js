@@ -78,6 +78,37 @@ document.addEventListener("htmx:afterSwap", () => {
   placeInSwap = "";
 });
 
+// ---- Words that are selected stay so when the part around them is drawn anew: they are to be copied, while messages arrive.
+function placeOfEnd(node, offset) {
+  const around = (node.nodeType === Node.ELEMENT_NODE ? node : node.parentElement).closest("[id]");
+  const before = new Range();
+  before.setStart(around, 0);
+  before.setEnd(node, offset);
+  return { id: around.id, characters: before.toString().length };
+}
+function endAt({ id, characters }) {
+  const around = document.getElementById(id);
+  const texts = around && document.createTreeWalker(around, NodeFilter.SHOW_TEXT);
+  for (let left = characters; texts?.nextNode(); left -= texts.currentNode.length) {
+    if (left <= texts.currentNode.length) return [texts.currentNode, left];
+  }
+  return null;
+}
+let selected = null;
+document.addEventListener("htmx:beforeSwap", event => {
+  const chosen = getSelection();
+  const { anchorNode, anchorOffset, focusNode, focusOffset } = chosen;
+  const isInside = !chosen.isCollapsed && [anchorNode, focusNode].every(node => event.detail.target.contains(node));
+  selected = isInside ? { words: String(chosen), ends: [placeOfEnd(anchorNode, anchorOffset), placeOfEnd(focusNode, focusOffset)] } : null;
+});
+document.addEventListener("htmx:afterSwap", () => {
+  const ends = selected?.ends.map(endAt);
+  if (!ends?.every(Boolean)) return;
+  getSelection().setBaseAndExtent(...ends[0], ...ends[1]);
+  if (String(getSelection()) !== selected.words) getSelection().removeAllRanges(); // they are not there any more
+  selected = null;
+});
+
 // ---- What is said of a press ("The import has begun") goes when a part of the page that is live shows that things have moved on, and
 // it could be read. What went wrong stays.
 const READ = 6_000;
