@@ -211,3 +211,35 @@ def test_a_size_is_written_as_the_pages_language_does(page: Browser) -> None:
     sizes = "document.documentElement.lang = arguments[0]; return [400, 90_000, 2_500_000].map(sizeOf)"
     assert page.run(sizes, "en") == ["1 kB", "90 kB", "2.5 MB"]
     assert page.run(sizes, "de") == ["1 kB", "90 kB", "2,5 MB"]
+
+
+def test_what_the_visitor_writes_is_added_once_and_its_marks_are_not_read_out(page: Browser) -> None:
+    added = "changes.flatMap(({ addedNodes }) => [...addedNodes])"
+    note = f"new MutationObserver((changes) => window.added.push(...{added}))"
+    page.run(f"window.added = []; {note}.observe(document.getElementById('messages'), {{ childList: true }})")
+    page.type("When do you ship?\ue007")
+    page.until("document.querySelector('#messages > .user .sent, #messages > .user .delivered') !== null")
+    assert page.run("return added.map((element) => [element.isConnected, element.getAttribute('aria-live')])") == [[True, "off"]]
+    page.run("Object.assign([...messages.values()][0], { status: 'FAILED' }); draw()")
+    assert page.run("return added[0].getAttribute('aria-live')") is None, "that it failed is told"
+
+
+def test_a_file_that_cannot_be_sent_says_why(page: Browser) -> None:
+    page.run("attach([new File([], 'empty.txt')])")
+    assert page.texts("#attached .size") == ["This file is empty"]
+    page.run("attached = []; drawAttached()")
+    db.rows("update chatbot set public_key = 'pk_' || repeat('0', 32)")
+    page.run("attach([new File(['%PDF-1.4'], 'prices.pdf')])")
+    page.until("document.querySelector('#attached .size').textContent !== 'Uploading…'")
+    assert page.texts("#attached .size") == ["Not sent."], "its visitor is online"
+
+
+@pytest.mark.parametrize(("name", "why"), [("folder", "A folder cannot be sent; choose its files"), ("file.txt", "")])
+def test_a_folder_is_known_when_it_is_dropped(page: Browser, tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file.txt").write_text("Prices", encoding="utf-8")
+    data = {"items": [], "files": [str(tmp_path / name)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        page.driver.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, "x": 200, "y": 200, "data": data})
+    page.until("attached.length === 1 && (attached[0].why || attached[0].file)")
+    assert page.run("return attached[0].why ?? ''") == why

@@ -45,6 +45,7 @@ const previews = new Map(); // file -> url of a picture that was sent from this 
 let outbox = recall("outbox") || []; // {key, content, files, created_at, state: "sending" | "failed", why, waits: it is sent by itself}
 const due = new Set(); // keys of those that wait and are tried now: without a word, until it is known what comes of it
 const own = new Set(outbox.map(({ key }) => key)); // what has been in it; the rest of what is kept is other tabs'
+const sentAs = new Map(); // id of a message that was sent from this page -> its key in the outbox
 let cursor = 0; // the newest revision that this page has seen
 let unread = 0;
 let open = true; // the launcher says otherwise
@@ -367,6 +368,7 @@ async function postOne(item) {
 
 function accepted(item, { id, status }) {
   outbox = outbox.filter((other) => other !== item);
+  sentAs.set(id, item.key);
   due.delete(item.key);
   keepOutbox();
   // The stream may have been faster.
@@ -409,12 +411,20 @@ function attach(files) {
     const item = { name: file.name || "picture", size: file.size, kind: file.type.startsWith("image/") ? "image" : "document" };
     if (item.kind === "image") item.url = URL.createObjectURL(file);
     attached.push(item);
-    if (file.size > MAX_FILE) item.why = _("Too large, 10 MB at most");
+    if (file.isFolder) item.why = _("A folder cannot be sent; choose its files");
+    else if (!file.size) item.why = _("This file is empty");
+    else if (file.size > MAX_FILE) item.why = _("Too large, 10 MB at most");
     else upload(item, file);
   }
   drawAttached();
   listen(true);
   $("text").focus();
+}
+
+/** What was dropped. A folder comes as a file that no browser can read. */
+function filesOf({ items }) {
+  const files = [...items].filter(({ kind }) => kind === "file");
+  return files.map((item) => Object.assign(item.getAsFile(), { isFolder: item.webkitGetAsEntry?.()?.isDirectory ?? false }));
 }
 
 async function upload(item, file) {
@@ -428,7 +438,8 @@ async function upload(item, file) {
     else if (status === 413) item.why = _("Too large, 10 MB at most");
     else if (status === 429) item.why = _("Too many files, try again later");
     else if (status === 422) item.why = _("No more files are taken here");
-    else if (status === 408 || (!status && navigator.onLine)) item.why = _("Not sent: the connection broke, or is too slow for this file");
+    else if (status && status !== 408) item.why = _("Not sent.");
+    else if (status || navigator.onLine) item.why = _("Not sent: the connection broke, or is too slow for this file");
     else item.why = _("Not sent. Are you online?");
   }
   drawAttached();
@@ -541,9 +552,10 @@ function drafted() {
   }));
 }
 
-/** What a message's element is known by: a reply by its question, so that it takes its draft's place. */
+/** What a message's element is known by: a reply by its question, so that it takes its draft's place; what was written here by its key in
+ * the outbox, also once it is saved. A screen reader reads out what is added. */
 function keyOf({ id, key, day, reply_to }) {
-  return String(day || (reply_to ? `reply to ${reply_to}` : id || key));
+  return String(day || (reply_to ? `reply to ${reply_to}` : sentAs.get(id) || id || key));
 }
 
 /** Whether the newest question has no answer yet, and the bot writes one. What is not saved yet is as the one before it. */
@@ -613,13 +625,17 @@ function withDay(entry, before, after, amongPeople) {
 }
 
 function fill(element, entry, id, print) {
+  const isNew = !element.dataset.print;
   element.dataset.id = id;
   element.dataset.print = print;
   if (entry.status === "DRAFT") {
     fillDraft(element, entry);
     return;
   }
-  element.removeAttribute("aria-live");
+  const role = entry.role || "user";
+  const bad = entry.state === "failed" || entry.status === "FAILED";
+  if (role === "user" && !isNew && !bad) element.setAttribute("aria-live", "off"); // with its mark it would be read out once more
+  else element.removeAttribute("aria-live");
   element.removeAttribute("aria-busy");
   element.replaceChildren();
   if (entry.day) {
@@ -627,8 +643,6 @@ function fill(element, entry, id, print) {
     element.textContent = new Date(entry.at).toLocaleDateString(navigator.languages, { weekday: "long", day: "numeric", month: "long" });
     return;
   }
-  const role = entry.role || "user";
-  const bad = entry.state === "failed" || entry.status === "FAILED";
   element.className = [role, entry.first && "first", bad && "failed"].filter(Boolean).join(" ");
   element.append(bubble(role, entry));
   if (entry.sources && !bad) element.append(sources(entry.sources));
@@ -929,7 +943,7 @@ function takeFiles() {
     $("drop").hidden = true;
     if (!hasFiles(dropped)) return;
     dropped.preventDefault();
-    attach(dropped.dataTransfer.files);
+    attach(filesOf(dropped.dataTransfer));
   });
 }
 
