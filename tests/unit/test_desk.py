@@ -29,6 +29,7 @@ from web.desk.operate import words
 from web.desk.profile import browser_name
 from web.desk.setting_words import SETTINGS
 from web.ops import tokens
+from web.widget.page import SCRIPTS
 
 _METHODS = [
     ("web/desk/**.py", "python"),
@@ -45,7 +46,8 @@ _METHODS = [
     ("web/templates/event_types.html", "jinja2.ext:babel_extract"),
     ("web/templates/problem.html", "jinja2.ext:babel_extract"),
     ("web/templates/widget.html", "jinja2.ext:babel_extract"),
-    *((f"web/static/{name}.js", "javascript") for name in ("widget", "widget-page")),
+    ("web/static/widget.js", "javascript"),
+    ("web/static/widget/*.js", "javascript"),
     ("web/templates/desk/**.html", "jinja2.ext:babel_extract"),
 ]
 _KEYWORDS = {
@@ -91,7 +93,7 @@ def test_every_text_has_its_german_and_no_german_is_left_over(root: Path) -> Non
     assert not left_over, f"German of texts that are no longer used: {sorted(left_over)}"
 
 
-@pytest.mark.parametrize("script", ["widget.js", "widget-page.js"])
+@pytest.mark.parametrize("script", ["widget.js", *SCRIPTS])
 def test_each_text_of_a_script_is_told_to_its_page_in_german(root: Path, script: str) -> None:
     german = script_words("de", script)
     written = extract_from_file("javascript", root / "web/static" / script, {"_": None})

@@ -16,7 +16,7 @@ import pytest
 ASCII_ONLY = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
 TEXT = "café ✓"
 LOG = f"from shared.telemetry.logs import configure_logging as c; c('INFO'); import logging; logging.info({TEXT!a})"
-WIDGET = "from web.desk.language import script_words as w; assert w('de', 'widget-page.js') and w('de', 'widget.js')"
+WIDGET = "from web.desk.language import script_words as w; assert w('de', 'widget/screen.js') and w('de', 'widget.js')"
 PRINT = f"import scripts.commands; print({TEXT!a})"
 
 

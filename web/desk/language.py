@@ -56,12 +56,13 @@ def translations(code: str) -> NullTranslations:
 
 
 @cache
-def script_words(code: str, script: str) -> dict[str, str]:
-    """The texts of a script in a language, by their English; none in English."""
+def script_words(code: str, *scripts: str) -> dict[str, str]:
+    """The texts of scripts in a language, by their English; none in English."""
     if code == "en":
         return {}
     known = translations(code)
-    return {english: known.gettext(english) for english in _IN_SCRIPTS.findall((STATIC / script).read_text(encoding="utf-8"))}
+    written = "".join((STATIC / script).read_text(encoding="utf-8") for script in scripts)
+    return {english: known.gettext(english) for english in _IN_SCRIPTS.findall(written)}
 
 
 class _Texts(Domain):  # type: ignore[misc]  # flask-babel has no types

@@ -15,6 +15,8 @@ from web.widget.access import Bot, find_bot
 
 page = Blueprint("widget_page", __name__)
 
+#: The chat page's scripts (static/widget), in the order in which they run; they share what they declare.
+SCRIPTS = tuple(f"widget/{name}.js" for name in ("device", "visitor", "receive", "send", "files", "screen", "page"))
 #: Seconds that browsers keep the embed script: a business's page loads it on every visit.
 SCRIPT_AGE = 3600
 
@@ -23,9 +25,9 @@ SCRIPT_AGE = 3600
 def show(name: str) -> Response:
     """The chat, in the visitor's language."""
     bot, locale = find_bot(name), str(get_locale() or "en")
-    words = script_words(locale, "widget-page.js")
+    words = script_words(locale, *SCRIPTS)
     shown = {"name": bot.name, "public_key": bot.public_key, "accepted": ACCEPTED}
-    answer = make_response(render_template("widget.html", **shown, locale=locale, words=words))
+    answer = make_response(render_template("widget.html", **shown, locale=locale, words=words, scripts=SCRIPTS))
     answer.headers.add("Vary", "Accept-Language")
     answer.headers["Content-Security-Policy"] = policy(bot)
     answer.headers["Cache-Control"] = "no-cache"
