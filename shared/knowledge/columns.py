@@ -47,17 +47,21 @@ _NAMES = _folded(
     "name product produkt produktname productname artikel artikelname article item title titel titre titolo título bezeichnung"
     " service leistung dienstleistung behandlung nombre nom nome prodotto producto produit produto model modell modelo modèle"
     " size größe taille talla taglia store shop laden filiale standort kurs course zimmer room gericht plan tarif"
-    " treatment itemname dish plat plato piatto day weekday tag wochentag jour día giorno"
+    " treatment itemname dish plat plato piatto"
 )
+#: The same of days, where the column has such: a shop may mean a label by "Tag".
+_DAY_NAMES = _folded("day weekday tag wochentag jour día giorno")
 _PRICES = _folded("preis price prix precio prezzo preço prijs cena цена 価格 价格 가격 מחיר سعر fiyat")
 #: By what programs know a thing, and nobody who asks for it.
 _KEYS = _folded("id token sku handle handleid nr no code key ean gtin barcode artnr artikelnr artikelnummer produktnummer uuid")
 #: Whether a row is for customers: headers, and cells that say that it is not.
 _STATUS = _folded(
     "status state published active visible enabled veröffentlicht aktiv sichtbar estado publicado activo statut publié actif"
-    " stato pubblicato attivo visibility sichtbarkeit visibilité visibilidad visibilità audience"
+    " stato pubblicato attivo visibility sichtbarkeit visibilité visibilidad visibilità"
     " visibilityincatalog sichtbarkeitimkatalog"
 )
+#: The same of articles; of a course it is what customers ask.
+_READERS = _folded("audience")
 _NOT_SHOWN = _folded(
     "draft unpublished archived hidden inactive disabled deleted private internal agents false no off 0 entwurf archiviert"
     " unveröffentlicht versteckt inaktiv deaktiviert gelöscht privat intern falsch nein aus brouillon borrador bozza rascunho"
@@ -109,7 +113,7 @@ def layout_of(first: list[list[str]]) -> Layout:
     for number, row in enumerate(first, 1):
         pairs = _pairs(row)
         if pairs and not (_find(row, _ASKS) < 0 and _has_price(row)):
-            return Layout(pairs, _find(row, _LINK), _all(row, _STATUS), number, more=_more(row, pairs))
+            return Layout(pairs, _find(row, _LINK), _all(row, _STATUS | _READERS), number, more=_more(row, pairs))
     for number, row in enumerate(first, 1):
         if _names_things(row, first[number:]):
             name = _naming(row, first[number:])
@@ -184,7 +188,7 @@ def _names_things(row: Row, below: Sequence[Row]) -> bool:
     if any(len(cell) > _LONGEST or _NO_HEADER.search(cell) or _NUMBER.fullmatch(cell) for cell in filled) or is_of_days(row[0]):
         return False
     has_corner = not row[0] and all(one[0] for one in below if one)
-    if _has_price(row) or has_corner or (len(filled) > 2 and _find(row, _NAMES) >= 0):
+    if _has_price(row) or has_corner or (len(filled) > 2 and _find(row, _NAMES | _DAY_NAMES) >= 0):
         return True
     if len(filled) == width > 2 and not any(map(_is_value, row)) and any(_has_values(one, below) for one in range(1, len(row))):
         return True
@@ -206,10 +210,16 @@ def _all_numbers(place: int, below: Sequence[Row]) -> bool:
     return len(cells) > 1 and all(map(_NUMBER.fullmatch, cells))
 
 
+def _all_days(place: int, below: Sequence[Row]) -> bool:
+    cells = [row[place] for row in below if place < len(row) and row[place]]
+    return bool(cells) and all(map(is_of_days, cells))
+
+
 def _naming(row: Row, below: Sequence[Row]) -> int:
     """The column that names a thing: by its header, or the first one that is neither of numbers nor of keys."""
-    if (place := _find(row, _NAMES)) >= 0:
-        return place
+    for place, cell in enumerate(row):
+        if _fold(cell) in _NAMES or (_fold(cell) in _DAY_NAMES and _all_days(place, below)):
+            return place
     texts = [place for place in range(len(row)) if not _all_numbers(place, below)]
     return next((place for place in texts if _fold(row[place]) not in _KEYS), texts[0] if texts else 0)
 
@@ -237,20 +247,17 @@ def is_shown(layout: Layout, row: Row) -> bool:
 def sections_of(rows: list[tuple[int, list[str]]], layout: Layout) -> dict[int, str]:
     """Rows of one cell that stand above others in a list of things: STARTERS, above what there is to begin with."""
     found: dict[int, str] = {}
-    follows_row = False
+    name, follows_thing = layout.pairs[0][0], False
     for number, row in reversed(rows if layout.is_list else []):
         cells = [cell for cell in row if cell]
-        is_first = any(row[place : place + 1] == cells for place in (0, layout.pairs[0][0]))
+        is_first = any(row[place : place + 1] == cells for place in (0, name))
         if len(cells) > 1:
-            follows_row = True
-        elif follows_row and is_first and _is_name(cells[0], len(layout.names)):
-            found[number] = cells[0].rstrip(":")
-    return found
-
-
-def _is_name(cell: str, columns: int) -> bool:
-    """Whether a cell that is alone in its row names others. Beside one column only it may as well be a thing without a price."""
-    return len(cell) <= HEADING and cell[-1] not in ".!?" and (columns != 2 or cell.isupper() or cell.endswith(":"))
+            follows_thing = any(row[name : name + 1])  # sizes of the thing above have no name
+        elif follows_thing and is_first and len(cells[0]) <= HEADING and cells[0][-1] not in ".!?":
+            found[number] = cells[0]
+    # Who writes them begins with one. Elsewhere, and beside one column only, it may as well be a thing without a price.
+    are_all = bool(rows) and rows[0][0] in found and len(layout.names) != 2
+    return {number: cell.rstrip(":") for number, cell in found.items() if are_all or cell.isupper() or cell.endswith(":")}
 
 
 def _has_price(row: Row) -> bool:

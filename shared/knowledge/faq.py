@@ -41,12 +41,14 @@ def with_headings(text: str) -> str:
     return _ASKED.sub(r"\n###### \1\n\n", text) if len(_ASKED.findall(text)) > 1 else text
 
 
-#: A line between the questions of a plain text, and the number before one.
-_RULE, _NUMBER = re.compile(r"\s*([-=*_~+•·] ?){3,}\s*"), re.compile(r"\s*\d{1,3}[.)]\s+")
+#: A line between the questions of a plain text, and the number or the bullet before one.
+_RULE, _NUMBER = re.compile(r"\s*([-=*_~+•·] ?){3,}\s*"), re.compile(r"\s*(?:\d{1,3}[.)]|[-*•])\s+")
 
 
 def with_asking_lines(text: str) -> str:
     """A plain text with its questions as headings: lines that ask, each with a line of another kind below."""
+    if with_headings(text) is not text:  # each has a "Q:" before it
+        return text
     lines = text.splitlines()
     asking = [place for place in range(len(lines)) if _is_asking(lines, place)]
     if len(asking) < 2:

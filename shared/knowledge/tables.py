@@ -205,21 +205,25 @@ def _found(rows: Iterator[Row], delimiter: str, names: _Names) -> Iterator[tuple
     named = [(row[asked[0]] if asked[0] < len(row) else "") for _, row in wanted]
     if layout.is_list and len(wanted) > 1 and named[0] and all(is_of_days(cell) for cell in named if cell):
         above = [cells[0] for _, row in first[: layout.header] if len(cells := list(filter(None, _stripped(row)))) == 1]
-        yield wanted[0][0], _week(wanted, layout, (above or [names.sheet or names.file])[-1]), len(wanted[0][1])
+        yield from _week(wanted, layout, (above or [names.sheet or names.file])[-1])
         return
     for pair in layout.pairs:
         yield from _items(wanted, layout, pair, names.sheet)
 
 
-def _week(rows: list[tuple[int, list[str]]], layout: Layout, title: str) -> Item:
+def _week(rows: list[tuple[int, list[str]]], layout: Layout, title: str) -> Iterator[tuple[int, Item | str, int]]:
     """The days of a table as one item. A row alone would be found by its day only, and of seven that fit chatbots get five."""
     lines: list[str] = []
     column, day = layout.pairs[0][0], ""
-    for _, row in rows:
-        day = row[column] or day
-        cells = described(layout, row).replace(": ", " ").split("\n") if layout.names else row[1:]
-        lines.append(f"{day}: {', '.join(filter(None, cells))}")
-    return Item(title, "\n".join(lines))
+    for number, row in rows:
+        day = "".join(row[column : column + 1]) or day
+        cells = [line.replace(": ", " ", 1) for line in described(layout, row).split("\n")] if layout.names else row[1:]
+        if told := ", ".join(filter(None, (" ".join(_without_html(cell).split()) for cell in cells))):
+            lines.append(f"{_without_html(day)}: {told}")
+        else:
+            yield number, "has no answer", len(row)
+    if lines:
+        yield rows[0][0], Item(_without_html(title), "\n".join(lines)), len(rows[0][1])
 
 
 def _items(

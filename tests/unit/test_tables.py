@@ -185,9 +185,31 @@ def test_a_size_that_is_hidden_hides_no_other() -> None:
     assert [content for _, content in pairs(read("wix.csv", text))] == ["size: S\nprice: 19", "size: L\nprice: 23"]
 
 
+def test_sizes_below_the_name_of_a_product_are_its_own() -> None:
+    text = "Title,Size,Price\nMug,,\n,S,5\n,M,6\nCap,,\n,L,9\n"
+    assert [(title, content[-1]) for title, content in pairs(read("x.csv", text))] == [("Mug", "5"), ("Mug", "6"), ("Cap", "9")]
+
+
+def test_a_product_of_which_nothing_is_known_is_no_heading() -> None:
+    document = read("menu.csv", "Name;Size;Price\nBeer;0.3;3\nCola;;\nWine;0.2;5\n")
+    assert [title for title, _ in pairs(document)] == ["Beer", "Wine"]
+    assert document.warning == "left out: row 3 has no answer"
+
+
+def test_a_label_is_no_day() -> None:
+    text = "ID,Tag,Name,Price\n1,bestseller,Mug,5\n2,new,Cap,9\n"
+    assert [title for title, _ in pairs(read("x.csv", text))] == ["Mug", "Cap"]
+
+
+def test_for_whom_a_course_is_is_told() -> None:
+    document = read("x.csv", "Course,Audience,Price\nYoga,Seniors,10\nBanking,Private,3\n")
+    assert [content for _, content in pairs(document)] == ["Audience: Seniors\nPrice: 10", "Audience: Private\nPrice: 3"]
+
+
+@pytest.mark.parametrize("header", ["Visibility", "Audience"])
 @pytest.mark.parametrize("mark", ["private", "Internal", "intern"])
-def test_an_article_for_the_staff_alone_is_no_answer(mark: str) -> None:
-    document = read("articles.csv", f"Title,Content,Visibility\nRefunds,In 5 days.,public\nEscalation,Ask Bob.,{mark}\n")
+def test_an_article_for_the_staff_alone_is_no_answer(header: str, mark: str) -> None:
+    document = read("articles.csv", f"Title,Content,{header}\nRefunds,In 5 days.,public\nEscalation,Ask Bob.,{mark}\n")
     assert pairs(document) == [("Refunds", "In 5 days.")]
 
 
@@ -259,6 +281,12 @@ WEEKS = [
 @pytest.mark.parametrize(("text", "content"), WEEKS)
 def test_opening_hours_are_one_answer(text: str, content: str) -> None:
     assert pairs(read("opening_hours.csv", text)) == [("opening hours", content)]
+
+
+def test_hours_are_words_and_no_html() -> None:
+    document = read("hours.csv", "Tag,Zeit\nMo,9&ndash;18<br>19-21\nDi,<b>zu</b>\nMi,\n")
+    assert pairs(document) == [("hours", "Mo: Zeit 9–18 19-21\nDi: Zeit zu")]
+    assert document.warning == "left out: row 4 has no answer"
 
 
 def test_hours_below_what_they_are_of() -> None:
