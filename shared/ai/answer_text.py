@@ -108,8 +108,6 @@ MARKUP = re.compile(
     r"|<grok:render\b[^<>]*>(?:(?!</grok:render>)[\s\S]){0,400}</grok:render>|\ue200[^\ue200\ue201]{0,300}\ue201"
     r"|【\d{1,3}(?::\d{1,3})?†[^】\n]{0,80}】"
 )
-#: What our prompt escapes, or a server does; and what a model copies from pages: &nbsp;, &euro;, &ouml;.
-_ENTITY = re.compile(r"&(?:[a-z]{2,8}\d{0,2}|#\d{1,6}|#x[0-9a-f]{1,5});", re.I)
 #: Letters that somebody escaped for JSON once too often.
 _ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _ESCAPED_LINE_END = re.compile(r"\\n\\n|(?<=[.!?…)。])\\n")
@@ -221,7 +219,7 @@ def _readable(text: str) -> str:
         text = _ESCAPED.sub(_letters, text)
         if "\n" not in text and _ESCAPED_LINE_END.search(text):
             text = text.replace("\\n", "\n")
-    return _ENTITY.sub(_character, text)
+    return written_html.ENTITY.sub(_character, text)
 
 
 def _character(entity: re.Match[str]) -> str:

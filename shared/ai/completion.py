@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.ai import answer_text, calls, native
+from shared.ai import answer_text, calls, native, written_html
 from shared.ai.calls import ToolCall
 from shared.ai.failures import TOO_FEW_TOKENS, NoText, ProviderError, Usage
 from shared.ai.tools import TOOLS
@@ -147,7 +147,7 @@ def _checked(found: Completion, refusal: str, usage: Usage) -> Completion:
     if found.tool or (found.text and not _CUT_OFF.search(reason)):
         return found
     if found.text:
-        return replace(found, text=_to_sentence(found.text))
+        return replace(found, text=_to_sentence(written_html.begun_as_markdown(found.text)))
     if _CUT_OFF.search(reason):
         raise NoText(f"AI provider: an empty reply (finish_reason {code_of(reason)}): {TOO_FEW_TOKENS}", usage)
     raise NoText(f"AI provider: an empty reply (finish_reason {code_of(reason) or 'none'})", usage)

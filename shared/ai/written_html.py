@@ -13,8 +13,13 @@ from dataclasses import dataclass, field
 #: A tag, with attributes as HTML is written by who means it.
 _TAG = re.compile(r"""<(/?)([a-z][a-z0-9]{0,9})((?:\s+[a-z-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'))*)\s*/?>""", re.I)
 _HREF = re.compile(r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
-_ADDRESS = re.compile(r"(?:https?://|mailto:|tel:)\S+", re.I)
-_HALF_TAG = re.compile(r"<[^<>]{0,300}\Z")
+_START = re.compile(r"""\sstart\s*=\s*["']?(\d{1,4})\b""", re.I)
+#: Of the web, of mail and of phones; the web's may have no scheme.
+_ADDRESS = re.compile(r"(?:https?://|mailto:|tel:)\S+|[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}(?:[/?#:]\S*)?", re.I)
+_HALF_TAG = re.compile(r"<(?:/|/?[a-z][^<>]{0,300})?\Z", re.I)
+#: What our prompt escapes, or a server does; and what a model copies from pages: &nbsp;, &euro;, &ouml;. None without its end,
+#: as in an address: "?a=1&copy=2".
+ENTITY = re.compile(r"&(?:[a-z]{2,8}\d{0,2}|#\d{1,6}|#x[0-9a-f]{1,5});", re.I)
 #: What an answer has that is no HTML, or speaks of it.
 _NO_HTML = re.compile(r"`|\]\(|<!|\b(?:html|css|markup|(?-i:tags?))\b", re.I)
 _MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "s": "~~", "del": "~~", "strike": "~~", "u": "", "span": "", "a": ""}
@@ -25,6 +30,10 @@ _BLOCKS = _FLOWING | {"div", "ul", "ol"}
 _EMPTY = frozenset({"br", "hr"})
 _BLANKS = re.compile(r"\s+")
 _BULLET = re.compile(r" *(?:-|\d+\.)")
+#: An item of a list as Markdown has it, in a paragraph of HTML.
+_ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])\s")
+#: Empty lines, which end a mark.
+_APART = re.compile(r"\n[^\S\n]*\n\s*")
 #: Characters of an answer, and elements around each other, from which on it stays as it is.
 MAX_LENGTH, MAX_DEPTH = 20_000, 12
 
@@ -59,12 +68,12 @@ class _Writer:
         """Takes what stands between two tags. False, if it is no text of HTML."""
         if "<" in words:
             return False
-        words = html.unescape(words).replace("\xa0", " ")
+        words = _unescaped(words).replace("\xa0", " ")
         names = {element.name for element in self.open}
         if self.open and self.open[-1].name in ("ul", "ol"):
             return not words.strip()
         if names & _FLOWING:
-            words = _BLANKS.sub(" ", words)
+            words = _BLANKS.sub(_between_words if "p" in names and not self._lists() else " ", words)
         if not self.text or self.text.endswith("\n"):
             words = words.lstrip()
         self.text += words
@@ -83,7 +92,8 @@ class _Writer:
         elif name in _BLOCKS:
             self._apart(1 if name in ("ul", "ol", "div") or self._lists() else 2)
             self.text += _HEADINGS.get(name, "")
-        self.open.append(_Element(name, attributes, len(self.text)))
+        first = _START.search(attributes) if name == "ol" else None
+        self.open.append(_Element(name, attributes, len(self.text), int(first[1]) - 1 if first else 0))
         return True
 
     def end(self, name: str) -> bool:
@@ -95,6 +105,10 @@ class _Writer:
             return self._mark(element)
         self._apart(1 if name in ("li", "div") or self._lists() else 2)
         return True
+
+    def is_in_table(self) -> bool:
+        """Whether the line is one of a table as Markdown has them, which a new line would end."""
+        return self.text.startswith("|", self.text.rfind("\n") + 1)
 
     def _lists(self) -> list[_Element]:
         return [element for element in self.open if element.name in ("ul", "ol")]
@@ -120,14 +134,28 @@ class _Writer:
         if not any(map(str.isalnum, words)):  # <b></b>, <b>…</b>: of these somebody speaks
             return element.name == "span"
         before, behind = inner[: inner.index(words)], inner[inner.rindex(words) + len(words) :]
-        words = _linked(words, element.attributes) if element.name == "a" else mark + words + mark
+        if element.name == "a":
+            words = _linked(words, element.attributes)
+        else:
+            words = mark + f"{mark}\n\n{mark}".join(map(str.strip, _APART.split(words))) + mark
         self.text = self.text[: element.start] + before + words + behind
         return True
 
 
+def _unescaped(words: str) -> str:
+    return ENTITY.sub(lambda entity: html.unescape(entity[0]), words)
+
+
+def _between_words(blanks: re.Match[str]) -> str:
+    """What stands between two words of a paragraph: models write lists and empty lines in it as Markdown has them."""
+    lines = blanks[0].count("\n")
+    return "\n\n" if lines > 1 else "\n" if lines and _ITEM.match(blanks.string, blanks.end()) else " "
+
+
 def _linked(label: str, attributes: str) -> str:
     found = _HREF.search(attributes)
-    address = html.unescape((found[1] or found[2] or "").strip()) if found else ""
+    address = _unescaped((found[1] or found[2] or "").strip()) if found else ""
+    address = _BLANKS.sub("" if address[:4].lower() == "tel:" else "%20", address)
     if not _ADDRESS.fullmatch(address) or address in (label, f"mailto:{label}"):
         return label
     address = address.replace("(", "%28").replace(")", "%29")
@@ -143,7 +171,7 @@ def _read(text: str, *, is_begun: bool = False) -> str | None:
         if not writer.say(text[at : tag.start()]):
             return None
         if name in _EMPTY:
-            writer.text += "\n" if name == "br" else "\n\n---\n\n"
+            writer.text += "\n\n---\n\n" if name == "hr" else "<br>" if writer.is_in_table() else "\n"
         elif (name not in _MARKS and name not in _BLOCKS) or not (writer.end(name) if tag[1] else writer.begin(name, tag[3])):
             return None
         at = tag.end()

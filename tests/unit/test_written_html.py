@@ -33,6 +33,14 @@ WRITTEN = [
     ("Write to <a href='mailto:a@b.example'>a@b.example</a>", "Write to a@b.example"),
     ('<a href="javascript:alert(1)">the shop</a> [1]', "the shop [1]"),
     ('<a href="https://x.example/(a)">[a]</a>', "[a] (https://x.example/%28a%29)"),
+    ("<p>See https://x.example/?a=1&copy=2 or</p>", "See https://x.example/?a=1&copy=2 or"),
+    ('<a href="https://x.example/?a=1&lt=2&amp;b=3">a</a>', "[a](https://x.example/?a=1&lt=2&b=3)"),
+    ('<a href="https://x.example/a b">a</a>', "[a](https://x.example/a%20b)"),
+    ('<a href="tel:+49 30 123">a</a>, <a href="x.example/shop">b</a>', "[a](tel:+4930123), [b](x.example/shop)"),
+    ("|a|b|\n|-|-|\n|<b>S</b><br>small|5|\nA<br><b>x</b>", "|a|b|\n|-|-|\n|**S**<br>small|5|\nA\n**x**"),
+    ("<b>One <br><br> two</b>", "**One**\n\n**two**"),
+    ('<ol start="3"><li>One</li><li>Two</li></ol>', "3. One\n4. Two"),
+    ("<p>We have:\n- tea\n- coffee\n\nBye,\nAnna</p>", "We have:\n- tea\n- coffee\n\nBye, Anna"),
 ]
 
 
@@ -65,6 +73,17 @@ def test_a_page_sees_no_tags_of_an_answer_that_is_being_written() -> None:
     assert not [step for step in seen if "<" in step]
 
 
+def test_an_answer_that_was_cut_off_shows_no_tags() -> None:
+    written = "<p>We have <b>two</b> teas.</p><ul><li>Assam is <b>stro"
+    answer = {"choices": [{"message": {"content": written}, "finish_reason": "length"}]}
+    assert completion.parse(answer, "m", [{"role": "user", "content": "?"}]).text == "We have **two** teas."
+
+
+def test_a_draft_loses_no_words_behind_a_sign_that_begins_no_tag() -> None:
+    text = "<b>Small</b> parcels < 5 kg"
+    assert begun_as_markdown(text) == text
+
+
 @given(
     st.lists(
         st.sampled_from(["<p>", "</p>", "<b>", "</b>", "<ul>", "<li>", "</li>", "</ul>", "<br>", " ", "a", "\n", "<", "&lt;"])
@@ -76,7 +95,9 @@ def test_any_text_is_read(pieces: list[str]) -> None:
     assert "<b>" not in (as_markdown(text) or "")
 
 
-@pytest.mark.parametrize("piece", ["<b>", "<p>a</p>", "<b ", "<", "</b>", "<ul><li>", "<a href=", " \n", "<p></p>"])
+@pytest.mark.parametrize(
+    "piece", ["<b>", "<p>a</p>", "<b ", "<", "</b>", "<ul><li>", "<a href=", " \n", "<p></p>", "<br>", "<b> ", "<b>x \n"]
+)
 def test_no_text_keeps_anybody_waiting(piece: str) -> None:
     for length in (written_html.MAX_LENGTH - 10, 131_072):
         text = piece * (length // len(piece)) + "</"
