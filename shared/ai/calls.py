@@ -152,7 +152,8 @@ def _in_value(value: Any, offered: Collection[str], depth: int = _DEPTH) -> Tool
         if name := next((name for key in _NAMES if (name := named_calls.meant(value.get(key), offered))), ""):
             return ToolCall(name, _arguments_beside(value))
         for key, inner in value.items():
-            if (name := named_calls.bare(key).lower()) in offered:  # {"hand_over": {"reason": "loop"}}
+            # {"hand_over": {"reason": "loop"}}; without the line it may be any member: {"handover": false}
+            if "_" in key and (name := named_calls.meant(key, offered)):
                 return ToolCall(name, _arguments(inner))
         value = list(value.values())
     inner_values = value if isinstance(value, list) else []

@@ -57,7 +57,7 @@ _LAST = re.compile(r"(?P<marks>\W{0,6})(?P<word>\w*)")
 _NEAR, _END = 80, 400
 
 #: A name with what servers put around it: functions.hand_over:0, hand_over<|channel|>commentary; and what models put within.
-_BARE = re.compile(r"\s*(?:\w+[./])*(\w+(?:[- ]\w+)*)")
+_BARE = re.compile(r"\s*(?:\w+[./])*(\w+)((?:[- ]\w+)*)")
 _BETWEEN_WORDS = re.compile(r"[\W_]")
 
 
@@ -70,16 +70,15 @@ class Named(NamedTuple):
     end: int
 
 
-def bare(name: Any) -> str:
-    """A name without what servers put around it."""
-    found = _BARE.match(name) if isinstance(name, str) else None
-    return found[1] if found else ""
-
-
 def meant(name: Any, offered: Collection[str]) -> str:
-    """The tool that a call names, however its words are written: HAND_OVER, handOver, hand-over; "" if it was not offered."""
-    letters = letters_of(bare(name))
-    return next((tool for tool in offered if letters and letters_of(tool) == letters), "")
+    """The tool that a call names, whatever is around it or however written: HAND_OVER, handOver; "" if it was not offered."""
+    found = _BARE.match(name) if isinstance(name, str) else None
+    if found is None:
+        return ""
+    if (first := found[1].lower()) in offered:
+        return first
+    letters = letters_of(found[1] + found[2])
+    return next((tool for tool in offered if letters_of(tool) == letters), "")
 
 
 def letters_of(name: str) -> str:
