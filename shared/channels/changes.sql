@@ -61,10 +61,12 @@ with reacted as (
 ), earlier_reactions as (
     delete from parked_reaction where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id
         and exists (select from reacted)
+    returning external_id
 )
 update message set updated_at = clock_timestamp(),
     data = case when :emoji::text = '' then data - 'reaction' else data || jsonb_build_object('reaction', :emoji::text) end
 from reacted where message.id = reacted.id
+    and (select count(*) from earlier_reactions) >= 0 -- deleted first, as the sweep does: in another order the two would wait for each other
 returning message.id
 
 -- name: react_to_accepted(chatbot_id, channel, external_id, emoji)

@@ -243,6 +243,19 @@ def test_the_newest_reaction_counts_whenever_its_message_came(world: World) -> N
     assert [message["data"] for message in world.messages(role="user")] == [{"reaction": "❤"}]
 
 
+def test_a_reaction_and_the_sweep_never_wait_for_each_other(world: World) -> None:
+    put(world, said())
+    world.drain()
+    db.rows("insert into parked_reaction select chatbot_id, channel, external_id, '👍' from message where role = 'user'")
+    with ThreadPoolExecutor(1) as pool, beginning("delete from parked_reaction") as sweep:
+        reacting = pool.submit(put, world, reacted("❤"))
+        until_one_waits("transactionid")
+        sweep.cursor().execute("select from message where role = 'user' for update nowait")
+        sweep.commit()
+        reacting.result()
+    assert [message["data"] for message in world.messages(role="user")] == [{"reaction": "❤"}]
+
+
 def test_a_reaction_whose_message_never_comes_is_forgotten(world: World) -> None:
     put(world, reacted("👍"), reacted("👍", "3EB0B"))
     db.rows("update parked_reaction set received_at = received_at - interval '61 minutes' where external_id = '3EB0A'")
@@ -349,9 +362,9 @@ def beginning(statement: str, *parameters: Any) -> Iterator[psycopg2.extensions.
         yield other
 
 
-def until_one_waits() -> None:
-    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-    until(lambda: db.scalar(waiting), "nobody waits for a lock")
+def until_one_waits(kind: str = "advisory") -> None:
+    waiting = "select count(*) from pg_locks where locktype = %s and not granted"
+    until(lambda: db.scalar(waiting, [kind]), "nobody waits for a lock")
 
 
 DELETE = "select message_change_v4(%s, 'whatsapp_qr', array[%s], '3EB0A', null, '{}', null, true, '{}')"
