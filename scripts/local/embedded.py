@@ -246,9 +246,11 @@ def resolved_environment(data_dir: Path, announce: bool = True) -> Iterator[dict
         yield {**environment, **configured}
     finally:
         ending.set()
-        if keeper.is_alive():
-            keeper.join()
-        services.stop()
+        try:
+            if keeper.is_alive():
+                keeper.join()
+        finally:  # also if somebody is tired of waiting
+            services.stop()
 
 
 def _password(path: Path) -> str:

@@ -208,7 +208,7 @@ def words_of(text: str) -> str:
     unwrapped = _unwrapped(text)
     text = text if unwrapped is text else cleaned(unwrapped)
     text = MARKUP.sub("", text)
-    if (markdown := written_html.as_markdown(text)) is not None:
+    if "<" in text and (markdown := written_html.as_markdown(text)) is not None:
         return markdown
     pieces = _CODE.split(text)  # every second one is code
     return "".join(piece if place % 2 else _readable(piece) for place, piece in enumerate(pieces)).strip()

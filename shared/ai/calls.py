@@ -104,7 +104,7 @@ def in_channels(text: str, offered: Collection[str]) -> ToolCall | None:
 def in_text(text: str, offered: Collection[str]) -> ToolCall | None:
     """The call that is written in an answer, or is all of it."""
     lowered = text.lower()
-    if not any(name in lowered or named_calls.letters_of(name) in lowered for name in offered):
+    if not any(name in lowered or name.replace("_", "") in lowered for name in offered):
         return None
     if marked := MARK.search(text):
         return _in_section(text[marked.start() :], offered)

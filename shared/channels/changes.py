@@ -34,7 +34,7 @@ MAX_EMOJI = 40
 UNKNOWN, FOREIGN, KEPT = "unknown", "foreign", "kept"
 #: Seconds for which a change waits for its message: Meta delivers again for seven days, and a day for clocks and queues.
 KEEP_PARKED = 8 * 86_400.0
-#: The same of a reaction, mostly to something older than we know; how many are kept of a chatbot, and one sweep looks for.
+#: Seconds for which a reaction waits: most are to something old. How many wait of a chatbot, and how many one sweep looks at.
 KEEP_REACTIONS, MOST_REACTIONS, REACTIONS_PAGE = 3_600.0, 1_000, 1_000
 #: Seconds for which a caption waits for its picture, then it is a message by itself; those that are accepted at once.
 PICTURE_WAIT, OVERDUE_PAGE = 120.0, 100

@@ -204,12 +204,23 @@ def test_the_page_lets_only_listed_origins_frame_it(client: FlaskClient, world: 
 def test_browsers_keep_a_file_for_good_only_as_the_page_knows_it(client: FlaskClient, world: World) -> None:
     """During a deploy a page of the new release asks the old one for a file: the answer would stay for a year."""
     page = client.get(f"/widget/{key_of(world.chatbot)}").text
-    for address in re.findall(r'(?:href|src)="(/static/.*?)"', page):
-        assert "max-age=31536000" in client.get(address).headers["Cache-Control"]
-        for other in (address + "0", address.partition("?")[0]):
+    kept = re.findall(r'"(/static/.*?)[?]v=(.*?)"', page)
+    assert len(kept) == 2
+    for address, version in kept:
+        assert "max-age=31536000" in client.get(f"{address}?v={version}").headers["Cache-Control"]
+        for other in (f"{address}?v={version}0", address):
             answer = client.get(other)
             assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
     assert client.get("/static/nothing.js?v=0").status_code == 404
+
+
+def test_the_page_has_one_script_whose_address_stays(client: FlaskClient, world: World) -> None:
+    page = client.get(f"/widget/{key_of(world.chatbot)}").text
+    assert re.findall(r'<script src="(.*?)"', page) == ["/static/widget-page.js"]
+    script = client.get("/static/widget-page.js")
+    assert script.mimetype == "text/javascript"
+    assert script.headers["Cache-Control"] == "no-cache"
+    assert client.get("/static/widget-page.js", headers={"If-None-Match": script.headers["ETag"]}).status_code == 304
 
 
 def test_the_page_speaks_the_visitors_language(client: FlaskClient, world: World) -> None:

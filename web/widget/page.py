@@ -15,7 +15,7 @@ from web.widget.access import Bot, find_bot
 
 page = Blueprint("widget_page", __name__)
 
-#: The chat page's scripts (static/widget), in the order in which they run; they share what they declare.
+#: The chat page's script in its parts, in the order in which they run; they share what they declare.
 SCRIPTS = tuple(f"widget/{name}.js" for name in ("device", "visitor", "receive", "send", "files", "screen", "page"))
 #: Seconds that browsers keep the embed script: a business's page loads it on every visit.
 SCRIPT_AGE = 3600
@@ -27,7 +27,7 @@ def show(name: str) -> Response:
     bot, locale = find_bot(name), str(get_locale() or "en")
     words = script_words(locale, *SCRIPTS)
     shown = {"name": bot.name, "public_key": bot.public_key, "accepted": ACCEPTED}
-    answer = make_response(render_template("widget.html", **shown, locale=locale, words=words, scripts=SCRIPTS))
+    answer = make_response(render_template("widget.html", **shown, locale=locale, words=words))
     answer.headers.add("Vary", "Accept-Language")
     answer.headers["Content-Security-Policy"] = policy(bot)
     answer.headers["Cache-Control"] = "no-cache"
@@ -47,6 +47,22 @@ def policy(bot: Bot) -> str:
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob:; media-src blob:; "
         f"base-uri 'none'; form-action 'none'; frame-ancestors {frames}"
     )
+
+
+@page.get("/static/widget-page.js")
+def page_script() -> Response:
+    """What runs in the chat page, at one address in all releases: during a deploy a page may ask the other one."""
+    answer = make_response(_page_script())
+    answer.mimetype = "text/javascript"
+    answer.headers["Cache-Control"] = "no-cache"
+    answer.add_etag()
+    answer.make_conditional(request)
+    return answer
+
+
+@cache
+def _page_script() -> str:
+    return "\n".join((STATIC / part).read_text(encoding="utf-8") for part in SCRIPTS)
 
 
 @page.get("/widget.js")

@@ -1,5 +1,5 @@
-/* The chat page. No framework and no build step: the scripts of this folder run one after another, in the order of web/widget/page.py,
- * and share what they declare. `messages` and `outbox` are the state, draw() puts them on the screen.
+/* The chat page. No framework and no build step: the scripts of this folder are one, joined in the order of web/widget/page.py.
+ * `messages` and `outbox` are the state, draw() puts them on the screen.
  *
  * This one: where it runs, in which words, and what stays on this device. A browser that forbids storage gets a chat that lasts as
  * long as the page.

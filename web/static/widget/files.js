@@ -27,7 +27,7 @@ function attach(files) {
 
 /** What was dropped. A folder comes as a file that no browser can read. */
 function filesOf({ items }) {
-  const files = [...items].filter(({ kind }) => kind === "file");
+  const files = [...items].filter((item) => item.kind === "file" && item.getAsFile());
   return files.map((item) => Object.assign(item.getAsFile(), { isFolder: item.webkitGetAsEntry?.()?.isDirectory ?? false }));
 }
 
