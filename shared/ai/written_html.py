@@ -24,7 +24,7 @@ ENTITY = re.compile(r"&(?:[a-z]{2,8}\d{0,2}|#\d{1,6}|#x[0-9a-f]{1,5});", re.I)
 _NO_HTML = re.compile(r"`|\]\(|<!|\b(?:html|css|markup|(?-i:tags?))\b", re.I)
 _MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "s": "~~", "del": "~~", "strike": "~~", "u": "", "span": "", "a": ""}
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
-#: Blocks whose lines are what they say, and not their source.
+#: Blocks in which a line end of the source is a blank.
 _FLOWING = frozenset({"p", "li", *_HEADINGS})
 _BLOCKS = _FLOWING | {"div", "ul", "ol"}
 _EMPTY = frozenset({"br", "hr"})

@@ -122,7 +122,7 @@ def layout_of(first: list[list[str]]) -> Layout:
 
 
 def _of_days(first: list[list[str]]) -> Layout | None:
-    """A table whose first column says days, below what it is and a header of two columns, or neither."""
+    """A table whose first column says days. Above them there may be what the table is called, and a header."""
     for number in range(min(len(first) - 1, 3)):
         above, below = first[:number], first[number:]
         if all(is_of_days(row[0]) for row in below if row[0]) and is_of_days(below[0][0]):
@@ -195,9 +195,14 @@ def _names_things(row: Row, below: Sequence[Row]) -> bool:
     return any(_all_numbers(place, below) for place in range(1, len(row))) and (len(filled) > 2 or len(below) > 2)
 
 
+def _cells(place: int, below: Sequence[Row]) -> list[str]:
+    """What a column has."""
+    return [row[place] for row in below if place < len(row) and row[place]]
+
+
 def _has_values(place: int, below: Sequence[Row]) -> bool:
     """Whether half of the cells of a column are times or marks."""
-    cells = [row[place] for row in below if place < len(row) and row[place]]
+    cells = _cells(place, below)
     return len(cells) > 1 and 2 * sum(map(_is_value, cells)) >= len(cells)
 
 
@@ -206,12 +211,12 @@ def _is_value(cell: str) -> bool:
 
 
 def _all_numbers(place: int, below: Sequence[Row]) -> bool:
-    cells = [row[place] for row in below if place < len(row) and row[place]]
+    cells = _cells(place, below)
     return len(cells) > 1 and all(map(_NUMBER.fullmatch, cells))
 
 
 def _all_days(place: int, below: Sequence[Row]) -> bool:
-    cells = [row[place] for row in below if place < len(row) and row[place]]
+    cells = _cells(place, below)
     return bool(cells) and all(map(is_of_days, cells))
 
 

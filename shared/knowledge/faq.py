@@ -62,7 +62,7 @@ def with_asking_lines(text: str) -> str:
 
 
 def _is_title(line: str, above: str) -> bool:
-    """Whether a line above a rule is a heading that it underlines, and no end of an answer."""
+    """Whether a line above a rule is a heading that the rule underlines. An answer's last line is none."""
     return not above.strip() and line.strip()[-1:] not in (*".!…,;", "")
 
 

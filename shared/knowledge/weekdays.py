@@ -21,6 +21,7 @@ _DAYS = _words(
     " segunda terça quarta quinta sexta seg ter qua qui sex feira"
     " poniedziałek wtorek środa czwartek piątek sobota niedziela"
 )
+#: What stands between two days, in these languages.
 _BETWEEN = _words("to and till until through bis und sowie sonn au à et al a y e ed tot en do i")
 _WORD = re.compile(r"[^\W\d_]+")
 

@@ -116,7 +116,7 @@ with accounts as (
     delete from parked_change where chatbot_id = :chatbot_id
         and (names = '{}' or array_to_string(names, ' ') ~ :words)
 ), deleted_reactions as (
-    delete from parked_reaction where chatbot_id = :chatbot_id -- which says of none whose it is
+    delete from parked_reaction where chatbot_id = :chatbot_id -- whoever reacted is not kept with it
 )
 delete from open_page where topic = any (array(
     select md5(chatbot_id || ':' || external_user_id) from conversation where id = any (:conversation_ids::bigint[])))

@@ -367,3 +367,10 @@ def test_models_are_the_tables(database_url: str) -> None:
     columns.pop("schema_migration")
     declared = {m._meta.table_name: {f.column_name for f in m._meta.sorted_fields} for m in models.TABLES}  # type: ignore[attr-defined]  # peewee makes _meta
     assert declared == columns
+
+
+def test_no_quantifier_of_a_group_is_possessive(root: Path) -> None:
+    """Python before 3.11.5, which Debian 12 has, matches them wrongly (CPython issue 106052), and atomic groups rightly."""
+    sources = [path for room in ("shared", "workers", "web") for path in (root / room).rglob("*.py")]
+    lines = [line for path in sources for line in path.read_text(encoding="utf-8").splitlines()]
+    assert not [line for line in lines if re.search(r"\)(?:[*+?]|\{[\d,]+\})\+", line)]

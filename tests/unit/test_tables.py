@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable
 from datetime import time
-from pathlib import Path
 from typing import Any
 
 import openpyxl
@@ -56,13 +54,6 @@ def test_quotation_marks_within_a_cell(row: str, answer: str) -> None:
     document = read("faq.csv", f'question,answer\nWhich?,{row}\nOdd?,The 24" one\nWhere?,"Here, or there."\n')
     assert pairs(document) == [("Which?", answer), ("Odd?", 'The 24" one'), ("Where?", "Here, or there.")]
     assert document.warning is None
-
-
-def test_no_quantifier_of_a_group_is_possessive(root: Path) -> None:
-    """Python before 3.11.5, which Debian 12 has, matches them wrongly (CPython issue 106052), and atomic groups rightly."""
-    sources = [path for room in ("shared", "workers", "web") for path in (root / room).rglob("*.py")]
-    lines = [line for path in sources for line in path.read_text(encoding="utf-8").splitlines()]
-    assert not [line for line in lines if re.search(r"\)(?:[*+?]|\{[\d,]+\})\+", line)]
 
 
 def test_a_line_full_of_open_quotation_marks_is_cut_at_its_delimiters() -> None:
