@@ -113,6 +113,7 @@ def test_each_change_leaves_a_row_that_says_by_which_key(door: FrontDoor, mine: 
     assert "When" not in str(rows_of(mine)), "what a customer wrote"
 
 
+@pytest.mark.usefixtures("few_words")
 def test_what_names_nothing_changes_nothing_and_is_not_recorded(door: FrontDoor, mine: Business) -> None:
     ids = ids_of(mine)
     paths = [path_of(address, ids) for _, address, name in changing(door) if name in UPDATES]
@@ -123,6 +124,12 @@ def test_what_names_nothing_changes_nothing_and_is_not_recorded(door: FrontDoor,
         assert (everything(), rows_of(mine)) == (before, recorded), path
 
 
+@pytest.fixture
+def few_words(mine: Business) -> None:
+    """Without the hundred thousand common words of each database, of which a fingerprint takes a second."""
+    db.rows("truncate knowledge_common_word")
+
+
 def everything() -> dict[str, Any]:
     """A fingerprint of each table, but of the audit."""
     tables = db.rows("select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace")
@@ -131,6 +138,7 @@ def everything() -> dict[str, Any]:
     return {name: db.scalar(sql) for name, sql in prints.items()}
 
 
+@pytest.mark.usefixtures("few_words")
 def test_what_cannot_be_recorded_does_not_happen(door: FrontDoor, mine: Business) -> None:
     walked = 0
     for method, path, name, body in requests(door, mine):
