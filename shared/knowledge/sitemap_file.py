@@ -7,6 +7,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 from shared.knowledge.documents import Document, Item, Raw, Unreadable
 
@@ -56,11 +57,11 @@ def _entries(body: bytes) -> Iterator[Item]:
     count, root = 0, ""
     try:
         for event, element in parser:
-            name = etree.QName(element).localname if isinstance(element.tag, str) else ""
+            name = _name(element)
             parent = element.getparent()
             if event == "start":
                 root = root or name
-            elif name == "loc" and element.text and (kind := _KINDS.get(etree.QName(parent).localname)):
+            elif name == "loc" and element.text and (kind := _KINDS.get(_name(parent))):
                 yield Item(element.text.strip(), kind)
                 count += 1
             elif name in _KINDS:
@@ -72,6 +73,12 @@ def _entries(body: bytes) -> Iterator[Item]:
             root = ""
     if root not in ("urlset", "sitemapindex"):
         raise Unreadable("is no sitemap")
+
+
+def _name(element: Any) -> str:
+    """Without its namespace, or a prefix that nobody has declared: <image:image>."""
+    tag = getattr(element, "tag", None)
+    return re.split("[}:]", tag)[-1] if isinstance(tag, str) else ""
 
 
 def _unpacked(body: bytes) -> bytes:

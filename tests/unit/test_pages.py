@@ -148,6 +148,7 @@ def test_a_page_that_sends_its_visitors_on(head: str, target: str) -> None:
 
 
 URL = "<url><loc>https://a.example/{}</loc></url>"
+UNDECLARED = "<image:image><image:loc>https://a.example/x.jpg</image:loc></image:image>"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,8 @@ URL = "<url><loc>https://a.example/{}</loc></url>"
             gzip.compress(f"<urlset>{URL.format('x')}".encode()) + gzip.compress(f"{URL.format('y')}</urlset>".encode()),
             ["x", "y"],
         ),
+        (f"<urlset>{URL.format('x').replace('</url>', f'{UNDECLARED}</url>')}</urlset>".encode(), ["x"]),
+        (f"<sm:urlset>{URL.format('x').replace('<', '<sm:').replace('sm:/', '/sm:')}</sm:urlset>".encode(), ["x"]),
     ],
 )
 def test_a_sitemap_as_programs_write_it(body: bytes, pages: list[str]) -> None:
