@@ -17,8 +17,8 @@ What belongs here: what a question finds; what a prompt consists of; whom to ask
     refusals.py     what a provider's refusal means, in any vendor's format (wordings.py: its words; waits.py: until when)
     completion.py   how an answer is read; native.py: in vendors' own forms; answer_text.py: the words of it that are for the
                     customer, headed_thoughts.py: thoughts without markers, roles.py: what stands around its turn,
-                    template_turns.py: others' turns in marks, tool_results.py: what it makes up, written_html.py: HTML;
-                    calls.py: the tool that it calls, named_calls.py: in a form of its own
+                    template_turns.py: others' turns in marks, tool_results.py: what it makes up, wrapped.py: JSON,
+                    written_html.py: HTML; calls.py: the tool that it calls, named_calls.py: in a form of its own
     stream.py       the same while it comes; events.py: the wire's JSON; pieces.py: texts and calls of it, put together;
                     visible_text.py: what may be shown
     reply.py        what becomes of a question; tools.py: what a model may do instead of answering; citations.py: its sources, and

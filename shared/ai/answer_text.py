@@ -13,12 +13,10 @@ a small model copies markup from what it reads.
 from __future__ import annotations
 
 import html
-import json
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from shared.ai import headed_thoughts, roles, template_turns, tool_results, written_html
+from shared.ai import headed_thoughts, roles, template_turns, tool_results, wrapped, written_html
 from shared.payloads import is_blank, strip_invalid
 
 #: Characters that a marker, a mark of its server or a call begins with.
@@ -111,11 +109,8 @@ MARKUP = re.compile(
 #: Letters that somebody escaped for JSON once too often.
 _ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _ESCAPED_LINE_END = re.compile(r"\\n\\n|(?<=[.!?…)。])\\n")
+_MAY_BE_WRAPPED = re.compile(r'\s*(?:```|[{\["])')
 _CODE = re.compile(r"(```[\s\S]*?(?:```|\Z)|`[^`\n]*`)")
-#: Languages of a fence around a text that is no code.
-_TEXTS = ("markdown", "md", "text", "txt")
-#: Members of an object in which an answer may be.
-_ANSWERS = ("answer", "response", "reply", "final_answer", "message", "text", "content", "output")
 
 
 def cleaned(text: str, own_name: str = "") -> str:
@@ -205,13 +200,18 @@ def visible_part(text: str) -> tuple[str, bool]:
 
 def words_of(text: str) -> str:
     """The words for the customer in an answer without calls and thoughts."""
-    unwrapped = _unwrapped(text)
-    text = text if unwrapped is text else cleaned(unwrapped)
+    inner = _unwrapped(text)
+    text = text if inner is text else cleaned(inner)
     text = MARKUP.sub("", text)
     if "<" in text and (markdown := written_html.as_markdown(text)) is not None:
         return markdown
     pieces = _CODE.split(text)  # every second one is code
     return "".join(piece if place % 2 else _readable(piece) for place, piece in enumerate(pieces)).strip()
+
+
+def _unwrapped(text: str) -> str:
+    """What an answer says that is JSON, or a fence around a text, from its beginning to its end; else the text itself."""
+    return wrapped.words_of(text) if _MAY_BE_WRAPPED.match(text) else text
 
 
 def _readable(text: str) -> str:
@@ -231,32 +231,3 @@ def _character(entity: re.Match[str]) -> str:
 def _letters(escaped: re.Match[str]) -> str:
     letters = escaped[0].encode().decode("unicode_escape").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return escaped[0] if letters.isascii() else letters
-
-
-def _unwrapped(text: str) -> str:
-    """What an answer says that is JSON, or a fence around a text, from its beginning to its end."""
-    inner, language = text.strip(), ""
-    if len(inner) > 6 and inner.startswith("```") and inner.endswith("```"):
-        language, _, inner = inner[3:-3].partition("\n")
-        language, inner = language.strip().lower(), inner.strip()
-    if language in _TEXTS and "```" not in inner:
-        return inner
-    if language not in ("", "json"):
-        return text
-    if inner[:1] + inner[-1:] not in ("{}", "[]", '""'):
-        return text
-    try:
-        value: Any = json.loads(inner, strict=False)
-    except (ValueError, RecursionError):
-        return text
-    return _words_in(value) or text
-
-
-def _words_in(value: Any) -> str:
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, list) and value and all(isinstance(part, Mapping) and part.get("type") for part in value):
-        return "".join(part["text"] for part in value if part["type"] == "text" and isinstance(part.get("text"), str)).strip()
-    if not isinstance(value, Mapping):
-        return ""
-    return next((words.strip() for name in _ANSWERS if isinstance(words := value.get(name), str) and words.strip()), "")

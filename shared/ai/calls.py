@@ -134,7 +134,7 @@ def _is_call_alone(value: Any) -> bool:
 
 def _end_of(text: str, start: int, names: Collection[str]) -> int:
     """Where the call ends that begins there."""
-    named = named_calls.find(text, names)
+    named = named_calls.find(text, names, or_denied=True)
     if named and named.start == start:
         return named.end
     begun = _BEGUN.search(text, start)
@@ -153,7 +153,11 @@ def _in_value(value: Any, offered: Collection[str], depth: int = _DEPTH) -> Tool
             return ToolCall(name, _arguments_beside(value))
         for key, inner in value.items():
             # {"hand_over": {"reason": "loop"}}; without the line it may be any member: {"handover": false}
-            if "_" in key and (name := named_calls.meant(key, offered)):
+            if (
+                "_" in key
+                and not named_calls.is_denied(inner, beside=len(value) - 1)
+                and (name := named_calls.meant(key, offered))
+            ):
                 return ToolCall(name, _arguments(inner))
         value = list(value.values())
     inner_values = value if isinstance(value, list) else []
@@ -258,7 +262,7 @@ def begins(text: str, names: Collection[str], *, goes_on: bool = False) -> int |
 
     `goes_on`: more of the text may come, so what may become one counts as well.
     """
-    named = named_calls.find(text, names)
+    named = named_calls.find(text, names, or_denied=True)
     places = [named.start] if named else []
     places += [begun.start("begin") for begun in _BEGUN.finditer(text) if _may_be_call(text, begun, names, goes_on)][:1]
     if places or not goes_on:
@@ -280,8 +284,10 @@ def _may_be_call(text: str, begun: re.Match[str], names: Collection[str], goes_o
         value, end = json.JSONDecoder().raw_decode(text, begun.start("object"))
     except (ValueError, RecursionError):
         return goes_on and len(text) - begun.start() < _LONGEST
-    is_alone = not text[end:].partition("\n")[0].strip("]` \t\r")
-    return is_alone and _in_value(value, names) is not None
+    if text[end:].partition("\n")[0].strip("]` \t\r"):
+        return False
+    only_denies = isinstance(value, dict) and all(named_calls.meant(key, names) for key in value)
+    return only_denies or _in_value(value, names) is not None
 
 
 def _named(text: str, offered: Collection[str]) -> ToolCall | None:

@@ -46,6 +46,9 @@ _AFTER_BEGUN = re.compile(
     rf"{_CLOSES}{{0,3}}(?:\s?\([^()]{{0,300}}|\s{{0,3}}\{{[^{{}}]{{0,300}}|\s?[:=]\s?[^\n.!?{{(]{{0,100}}"
     rf"|,?\s[^\n.!?{{(]{{0,24}}|(?:{_ARGUMENTS})?{_REST})\Z"
 )
+_DENIALS = ("false", "no", "none", "null")
+#: What says behind a name that the tool is not called: hand_over: false.
+_DENIED = re.compile(rf"[\"'”*_`]{{0,3}}\s?[:=]\s?[\"'“*_` ]{{0,3}}(?:{'|'.join(_DENIALS)})\b(?![^\S\n]*\w)|\"\s?:\s?\"\"", re.I)
 #: [hand_over] where a line or a sentence begins, whatever follows.
 _CLOSED = re.compile(r"[\]}]")
 #: Tags that may have a tool's name for their text.
@@ -86,6 +89,11 @@ def letters_of(name: str) -> str:
     return _BETWEEN_WORDS.sub("", name).lower()
 
 
+def is_denied(value: Any, *, beside: int) -> bool:
+    """Whether a member of a tool's name, with so many others, says that it is not called: {"hand_over": false, "answer": "…"}."""
+    return beside > 0 if value in (None, "") else str(value).strip().lower() in _DENIALS
+
+
 @cache
 def _patterns(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """A name, and a tag that has one."""
@@ -98,13 +106,14 @@ def _patterns(names: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     return re.compile(rf"(?<!\w)(?:{any_name})(?!\w)", re.I), re.compile(tag, re.I)
 
 
-def find(text: str, names: Collection[str]) -> Named | None:
-    """The first call in a text, by one of these names."""
+def find(text: str, names: Collection[str], *, or_denied: bool = False) -> Named | None:
+    """The first call in a text, by one of these names. `or_denied`: or what says in a line of its own that there is none."""
     if not names:
         return None
     name_of, tag_of = _patterns(frozenset(names))
     for found in name_of.finditer(text):
-        if call := _alone(text, found):
+        call = _alone(text, found)
+        if call and (not _DENIED.match(text, found.end()) or (or_denied and "{" not in text[call.start : found.start()])):
             return call
     tag = tag_of.search(text)
     if tag is None:

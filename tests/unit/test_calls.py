@@ -318,3 +318,30 @@ def test_a_text_of_nothing_but_beginnings_hangs_nobody(text: str) -> None:
     calls.removed(text, NAMES)
     calls.begins(text, NAMES, goes_on=True)
     assert time.process_time() - begun < 10, "quadratic: minutes"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"hand_over": false, "answer": "We ship."}', "We ship."),
+        ('{"hand_over": "no", "no_answer": null, "answer": "We ship."}', "We ship."),
+        ('{"search_knowledge": "", "answer": "We ship."}', "We ship."),
+        ('```json\n{"answer": "We ship.", "hand_over": false}\n```', "We ship."),
+        ("{'hand_over': False, 'answer': 'We ship.'}", "We ship."),
+        ("hand_over: false\n\nWe ship.", "We ship."),
+        ("We ship.\n**hand_over:** no", "We ship."),
+        ('We ship.\n{"hand_over": false}', "We ship."),
+    ],
+)
+def test_a_tool_that_an_answer_says_it_does_not_call_is_not_called(text: str, said: str) -> None:
+    answer = parsed({"content": text}, [*NAMES, "no_answer"])
+    assert (answer.text, answer.tool) == (said, None)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"hand_over": null}', '{"hand_over": true, "answer": "One moment."}', "hand_over: no knowledge"]
+)
+def test_a_tool_that_is_named_without_a_no_is_called(text: str) -> None:
+    answer = parsed({"content": text})
+    assert answer.tool is not None
+    assert answer.tool.name == "hand_over"
