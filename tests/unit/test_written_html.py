@@ -41,6 +41,24 @@ WRITTEN = [
     ("<b>One <br><br> two</b>", "**One**\n\n**two**"),
     ('<ol start="3"><li>One</li><li>Two</li></ol>', "3. One\n4. Two"),
     ("<p>We have:\n- tea\n- coffee\n\nBye,\nAnna</p>", "We have:\n- tea\n- coffee\n\nBye, Anna"),
+    (
+        "<p>Sizes:</p><table><thead><tr><th>Size</th><th>Price</th></tr></thead><tbody>\n<tr><td>S|M</td><td><b>5</b> €<br>or"
+        ' less</td></tr><tr><td colspan="2">No L</td></tr></tbody></table>Bye',
+        "Sizes:\n\n| Size | Price |\n|---|---|\n| S\\|M | **5** €<br>or less |\n| No L |  |\n\nBye",
+    ),
+    ("<table><tr><td><b>Size</b><td><b>Price</b><tr><td>S<td>5 €</table>", "| **Size** | **Price** |\n|---|---|\n| S | 5 € |"),
+    ("<table><tr><td>Mo:</td><td>9-18</td></tr><tr><td>Di</td><td>9-12</td></tr></table>", "Mo: 9-18\nDi: 9-12"),
+    ("<p>Run:</p><pre><code class='x'>a &lt; b\n  c</code></pre>", "Run:\n\n```\na < b\n  c\n```"),
+    (
+        "Press <code>Ctrl</code> on <font color='red'>any</font> <mark>key</mark>: 5 m<sup>2</sup>",
+        "Press `Ctrl` on any key: 5 m²",
+    ),
+    ('<p>Here:</p><img src="https://x.example/a.png" alt="Our map"/>', "Here:\n\n![Our map](https://x.example/a.png)"),
+    ('Here: <img src="https://x.example/a.png">', "Here: ![](https://x.example/a.png)"),
+    ('<p>Hi <img src="smile.png" alt=":)"> you</p>', "Hi :) you"),
+    ("<ul><li>One<li>Two<ul><li>a</ul></ul><dl><dt>Tea<dd>5 €</dl>", "- One\n- Two\n   - a\n\nTea\n5 €"),
+    ("<!DOCTYPE html>\n<html><head><title>x</title></head><body><center>Hi</center></body></html>", "Hi"),
+    ("<article><blockquote>Hi</blockquote><details><summary>More</summary>Tea</details></article>", "Hi\n\nMore\n\nTea"),
 ]
 
 
@@ -59,6 +77,8 @@ def test_an_answer_in_html_is_kept_as_markdown(written: str, markdown: str) -> N
         "5 < 6, <b>so</b> it is", "I <3 <b>tea</b>", "<script>alert(1)</script>", '<iframe src="https://x.example"></iframe>',
         "<table><tr><td>a</td></tr></table>", "See [t](https://x.example) <b>there</b>", "<li>One</li>", "<b><p>x1</p></b>",
         "<!-- a --><b>x1</b>", "We ship <5 kg and >18 kg", "List<String> a, Map<K, V> b",
+        '<img src="a.png"> is a picture', "<td>a</td>", "<table><tr>a<td>b</td><td>c</td></tr></table>", "<pre><b>x1</b></pre>",
+        "<table><tr><td><table><tr><td>a</td><td>b</td></tr></table></td></tr></table>", "<tr><td>a</td><td>b</td></tr>",
     ],
 )  # fmt: skip
 def test_what_only_speaks_of_html_stays(text: str) -> None:
@@ -84,9 +104,14 @@ def test_a_draft_loses_no_words_behind_a_sign_that_begins_no_tag() -> None:
     assert begun_as_markdown(text) == text
 
 
+TABLE = ["<table>", "<tr>", "<td>", "<th>", "</td>", "</tr>", "</table>", "<tbody>", "<pre>", "</pre>", "<code>", "</code>"]
+
+
 @given(
     st.lists(
-        st.sampled_from(["<p>", "</p>", "<b>", "</b>", "<ul>", "<li>", "</li>", "</ul>", "<br>", " ", "a", "\n", "<", "&lt;"])
+        st.sampled_from(
+            ["<p>", "</p>", "<b>", "</b>", "<ul>", "<li>", "</li>", "</ul>", "<br>", " ", "a", "\n", "<", "&lt;", *TABLE]
+        )
     )
 )
 def test_any_text_is_read(pieces: list[str]) -> None:
@@ -96,7 +121,25 @@ def test_any_text_is_read(pieces: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["<b>", "<p>a</p>", "<b ", "<", "</b>", "<ul><li>", "<a href=", " \n", "<p></p>", "<br>", "<b> ", "<b>x \n"]
+    "piece",
+    [
+        "<b>",
+        "<p>a</p>",
+        "<b ",
+        "<",
+        "</b>",
+        "<ul><li>",
+        "<a href=",
+        " \n",
+        "<p></p>",
+        "<br>",
+        "<b> ",
+        "<b>x \n",
+        "<tr><td>",
+        "<img ",
+        "<html>",
+        "<pre>",
+    ],
 )
 def test_no_text_keeps_anybody_waiting(piece: str) -> None:
     for length in (written_html.MAX_LENGTH - 10, 131_072):
