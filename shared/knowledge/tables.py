@@ -18,12 +18,13 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from shared.http.urls import UrlRefused, normalize_url
-from shared.knowledge.columns import HEADER_WITHIN, Layout, Row, described, is_shown, layout_of, sections_of
+from shared.knowledge.columns import HEADER_WITHIN, Layout, Row, layout_of
 from shared.knowledge.documents import MAX_ITEMS, Document, Item, Raw, Unreadable, stem
 from shared.knowledge.encoding import as_written, decode
 from shared.knowledge.faq import has_html, text_of_html
+from shared.knowledge.rows import described, is_shown, names_people, sections_of
 from shared.knowledge.split import SEPARATOR, split
-from shared.knowledge.weekdays import is_of_days
+from shared.knowledge.weekdays import is_week
 
 _DELIMITERS = ",;\t|"
 #: Rows from which the delimiter is seen.
@@ -203,7 +204,7 @@ def _found(rows: Iterator[Row], delimiter: str, names: _Names) -> Iterator[tuple
         elif row != _stripped(header):  # which some repeat above each section
             wanted.append((number, row))
     named = [(row[asked[0]] if asked[0] < len(row) else "") for _, row in wanted]
-    if layout.is_list and len(wanted) > 1 and named[0] and all(is_of_days(cell) for cell in named if cell):
+    if layout.is_list and len(wanted) > 1 and named[0] and is_week(list(filter(None, named)), may_be_people=names_people(layout)):
         above = [cells[0] for _, row in first[: layout.header] if len(cells := list(filter(None, _stripped(row)))) == 1]
         yield from _week(wanted, layout, (above or [names.sheet or names.file])[-1])
         return

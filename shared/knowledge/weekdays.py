@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 
 
 def _words(text: str) -> frozenset[str]:
@@ -21,6 +23,21 @@ _DAYS = _words(
     " segunda terça quarta quinta sexta seg ter qua qui sex feira"
     " poniedziałek wtorek środa czwartek piątek sobota niedziela"
 )
+#: Short names of them, in their order; some are short for people, too: Sam, Di, Mo.
+_WEEKS = [
+    {short: number for number, day in enumerate(week.split()) for short in day.split("/")}
+    for week in (
+        "mon tue/tues wed thu/thur/thurs fri sat sun",
+        "mo di mi do fr sa so",
+        "lun mar mer jeu ven sam dim",
+        "lun mar mié/mie jue vie sáb/sab dom",
+        "lun mar mer gio ven sab dom",
+        "ma di wo do vr za zo",
+        "seg ter qua qui sex sáb/sab dom",
+    )
+]
+#: Days that a table of hours leaves out between two rows, at most.
+_MOST_LEFT_OUT = 3
 #: What stands between two days, in these languages.
 _BETWEEN = _words("to and till until through bis und sowie sonn au à et al a y e ed tot en do i")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -30,3 +47,23 @@ def is_of_days(cell: str) -> bool:
     """Whether a cell says a day of the week, or several: "Mon-Fri"."""
     words = set(_WORD.findall(cell.lower()))
     return bool(words & _DAYS) and words <= _DAYS | _BETWEEN
+
+
+def is_week(cells: Sequence[str], *, may_be_people: bool = False) -> bool:
+    """Whether a column has days. Short names alone are days only in the order of a week, in one language.
+
+    `may_be_people`: short names are none.
+    """
+    if not cells or not all(map(is_of_days, cells)):
+        return False
+    rows = [[word for word in _WORD.findall(cell.lower()) if word in _DAYS] for cell in cells]
+    if any(all(word not in week for week in _WEEKS) for words in rows for word in words):
+        return True
+    weeks = [] if may_be_people else [week for week in _WEEKS if all(word in week for words in rows for word in words)]
+    return any(_goes_on([[week[word] for word in words] for words in rows]) for week in weeks)
+
+
+def _goes_on(rows: list[list[int]]) -> bool:
+    """Whether each row's days follow those above it, and no week ends and begins again."""
+    steps = [((following[0] - days[0]) % 7, (following[0] - days[-1]) % 7) for days, following in pairwise(rows)]
+    return all(min(step) <= _MOST_LEFT_OUT for step in steps) and sum(from_first for from_first, _ in steps) < 7

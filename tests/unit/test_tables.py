@@ -307,3 +307,73 @@ def test_things_stand_under_the_name_of_their_sheet() -> None:
         ("Damen › Schnitt", "Preis: 39"), ("Herren › Schnitt", "Preis: 25"), ("Schnitt", "Preis: 9"),
         ("Öffnungszeiten", hours), ("Bar?", "Ja"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Gift card;price on request\nHaircut;25 €\nBeard;15 €\n",
+        "Gutschein;Preis nach Wahl;Anna\nSchnitt;25 €;Ben\nBart;15 €;Ben\n",
+        "Schnitt;Preis: 25 €\nFarbe;Preis: 60 €\nBart;Preis: 15 €\n",
+    ],
+)
+def test_what_says_a_price_is_no_header(text: str) -> None:
+    rows = [line.split(";") for line in text.splitlines()]
+    assert pairs(read("x.csv", text)) == [(first, "\n".join(others)) for first, *others in rows]
+
+
+@pytest.mark.parametrize("header", ["Price on Monday", "Price per night (€)", "Price up to 50 €", "Price 2026"])
+def test_what_a_price_is_for_is_a_header(header: str) -> None:
+    assert pairs(read("x.csv", f"Room;{header}\nSingle;50\nDouble;80\n"))[0] == ("Single", f"{header}: 50")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Buying price", "Cost price", "COGS", "Profit", "Markup %", "Selbstkosten", "Rohertrag (€)", "Gewinnspanne"),
+        *("Prix d'achat", "Precio de compra", "Prezzo d'acquisto", "Inkoopprijs", "Cost", "Unit cost (€)", "Kosten", "Coste"),
+    ],
+)
+def test_what_a_shop_pays_and_earns_is_its_own_business(header: str) -> None:
+    text = f"Product;{header};Price\nMug;3,10;1.299,00 €\nCup;2.50;5\n"
+    assert pairs(read("x.csv", text)) == [("Mug", "Price: 1.299,00 €"), ("Cup", "Price: 5")]
+
+
+@pytest.mark.parametrize("text", ["Cut;A;25 €", "Cut;10 € a month;25 €", "Cut;25;25"])
+def test_a_cost_that_is_no_less_than_the_price_is_the_customers(text: str) -> None:
+    [(_, content)] = pairs(read("x.csv", f"Treatment;Price;Cost\n{text}\n"))
+    assert content.endswith(f"Cost: {text.rpartition(';')[2]}")
+
+
+def test_what_programs_note_beside_a_product_is_nobodys_business() -> None:
+    shopify = (
+        "Title,Variant Grams,Variant Inventory Qty,Variant Inventory Policy,Variant Price,Variant Weight Unit,SEO Title,"
+        "Google Shopping / Gender\nMug,350,12,deny,9.90,g,Mug!,unisex\n"
+    )
+    assert pairs(read("x.csv", shopify)) == [("Mug", "Variant Price: 9.90")]
+    woocommerce = "SKU,Name,Visibility in catalog,Regular price,Parent,Position\nT1,Tea,visible,5,id:7,2\n"
+    assert pairs(read("x.csv", woocommerce)) == [("Tea", "SKU: T1\nRegular price: 5")]
+    assert pairs(read("x.csv", "Name,Position,Phone\nAna,Chef,1\n")) == [("Ana", "Position: Chef\nPhone: 1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Sam,Hairdresser,Mon-Fri\nDi,Colourist,Tue-Sat\nMo,Trainee,Mon\n", ["Sam", "Di", "Mo"]),
+        ("Name,Role,Phone\nMo,Trainee,123\nDi,Colourist,456\n", ["Mo", "Di"]),
+        ("Di,030 12\nMo,030 34\n", ["Di", "Mo"]),
+        ("Mitarbeiter;Aufgabe;Tage\nMo;Schnitt;Di-Fr\nDi;Farbe;Mo-Mi\n", ["Mo", "Di"]),
+    ],
+)
+def test_people_whose_names_are_short_for_days(text: str, names: list[str]) -> None:
+    assert [title for title, _ in pairs(read("staff.csv", text))] == names
+
+
+@pytest.mark.parametrize(
+    "days", ["Fr Sa Mo", "Mon-Thu Fri Sat-Sun", "Mo+Di+Do+Fr Mi", "Di Di Do Do", "lun mié vie", "Name;Montag Di"]
+)
+def test_days_of_a_week_are_days(days: str) -> None:
+    header, _, days = days.rpartition(";")
+    rows = [f"{day},9-18\n" for day in days.split()]
+    document = read("hours.csv", "".join([f"{header},Zeit\n" if header else "", *rows]))
+    assert [title for title, _ in pairs(document)] == ["hours"]
