@@ -181,18 +181,23 @@ def _question_in(one: Mapping[str, Any]) -> tuple[str, str]:
 _BREAKS = re.compile(r"<(?:br|/p|/div|/li|/h[1-6]|/tr|/ul|/ol)\b[^<>]*>", re.I)
 _ITEM = re.compile(r"<li\b[^<>]*>", re.I)
 _STRUCK = re.compile(r"</?(?:del|s|strike)\b[^<>]*>", re.I)
+_ESCAPED = re.compile(r"\s*&lt;[a-z][^<>]*&gt;\s*", re.I)
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.I)
 
 
 def has_html(text: str) -> bool:
     """Whether a text from a table or from JSON is one of HTML."""
-    return bool(re.search(r"</(?:p|div|b|strong|em|i|a|ul|ol|li|span|del|s|strike|h[1-6])>|<br ?/?>", text, re.I))
+    return bool(
+        _ESCAPED.fullmatch(text)
+        or re.search(r"</(?:p|div|b|strong|em|i|a|ul|ol|li|span|del|s|strike|h[1-6])>|<br ?/?>", text, re.I)
+    )
 
 
 def text_of_html(value: Any) -> str:
-    """The text in a piece of HTML."""
+    """The text in a piece of HTML; in one that somebody has escaped as a whole, too."""
     if not isinstance(value, str):
         return ""
+    value = html.unescape(value) if _ESCAPED.fullmatch(value) else value
     marked = _STRUCK.sub("~~", _ITEM.sub("\n- ", _BREAKS.sub("\n", value)))
     text = html.unescape(_TAG.sub("", marked))
     text = text.replace("~~~~", "")  # of two that stand beside each other, or of one without words

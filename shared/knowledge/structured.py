@@ -9,15 +9,15 @@ from typing import Any
 
 from shared.knowledge.faq import text_of_html
 
-#: What the facts are called, in the language of the page: where, when, how to reach, for how much.
+#: What the facts are called, in the language of the page: where, when, how to reach, for how much, on which day.
 _WORDS = {
-    "en": ("Address", "Opening hours", "Telephone", "E-mail", "Price"),
-    "de": ("Adresse", "Öffnungszeiten", "Telefon", "E-Mail", "Preis"),
-    "fr": ("Adresse", "Horaires d'ouverture", "Téléphone", "E-mail", "Prix"),
-    "es": ("Dirección", "Horario", "Teléfono", "Correo electrónico", "Precio"),
-    "it": ("Indirizzo", "Orari di apertura", "Telefono", "E-mail", "Prezzo"),
-    "nl": ("Adres", "Openingstijden", "Telefoon", "E-mail", "Prijs"),
-    "pt": ("Endereço", "Horário de funcionamento", "Telefone", "E-mail", "Preço"),
+    "en": ("Address", "Opening hours", "Telephone", "E-mail", "Price", "Date"),
+    "de": ("Adresse", "Öffnungszeiten", "Telefon", "E-Mail", "Preis", "Termin"),
+    "fr": ("Adresse", "Horaires d'ouverture", "Téléphone", "E-mail", "Prix", "Date"),
+    "es": ("Dirección", "Horario", "Teléfono", "Correo electrónico", "Precio", "Fecha"),
+    "it": ("Indirizzo", "Orari di apertura", "Telefono", "E-mail", "Prezzo", "Data"),
+    "nl": ("Adres", "Openingstijden", "Telefoon", "E-mail", "Prijs", "Datum"),
+    "pt": ("Endereço", "Horário de funcionamento", "Telefone", "E-mail", "Preço", "Data"),
 }
 #: Days as schema.org names them, and as the page's readers do.
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -30,6 +30,12 @@ _SHORT = {
     "nl": "ma di wo do vr za zo",
     "pt": "seg ter qua qui sex sáb dom",
 }
+#: Days in a line of hours.
+_CODE = re.compile(r"\b(?:Mo|Tu|We|Th|Fr|Sa|Su)\b")
+_HOLIDAYS = {
+    "en": "public holidays", "de": "Feiertage", "fr": "jours fériés", "es": "festivos", "it": "festivi", "nl": "feestdagen",
+    "pt": "feriados",
+}  # fmt: skip
 #: What is said of a day on which a shop does not open: schema.org opens and closes it at the same time.
 _CLOSED = {
     "en": "closed", "de": "geschlossen", "fr": "fermé", "es": "cerrado", "it": "chiuso", "nl": "gesloten", "pt": "fechado",
@@ -44,21 +50,33 @@ def facts_of(objects: Sequence[Mapping[str, Any]], language: str, shown: str, of
     language = language.lower()[:2]
     words = _WORDS.get(language, _WORDS["en"])
     told: set[str] = set()
-    prices = []
+    prices, dates = list[str](), list[str]()
     for one in objects:
         if of_shop and (section := _shop(one, words, language, shown)) and section not in told:
             told.add(section)
             yield section
         if line := _product(one, shown):
             prices.append(line)
-    if prices:
-        yield f"### {words[4]}\n\n" + "\n".join(dict.fromkeys(prices[:_MOST]))
+        if line := _event(one, shown):
+            dates.append(line)
+    for word, lines in ((words[4], prices), (words[5], dates)):
+        if lines:
+            yield f"### {word}\n\n" + "\n".join(dict.fromkeys(lines[:_MOST]))
+
+
+def _event(one: Mapping[str, Any], shown: str) -> str:
+    """An event's name, and when it is, unless the page shows that as it stands there."""
+    name, times = text_of_html(one.get("name")), [one.get("startDate"), one.get("endDate")]
+    if "Event" not in str(one.get("@type")) or not name:
+        return ""
+    told = [time[:16].replace("T", " ") for time in times if isinstance(time, str) and re.match(r"\d{4}-\d\d-\d\d", time)]
+    return f"{name}: {' – '.join(dict.fromkeys(told))}" if told and told[0] not in shown else ""
 
 
 def _product(one: Mapping[str, Any], shown: str) -> str:
-    """A product's name and price, unless the page shows them."""
+    """The name and the price of a product or of whatever else is offered, unless the page shows them."""
     name, offers = text_of_html(one.get("name")), one.get("offers")
-    if "Product" not in str(one.get("@type")) or not name:
+    if not name or "AggregateOffer" in str(one.get("@type")):
         return ""
     found = [price for offer in (offers if isinstance(offers, list) else [offers]) if (price := _price(offer))]
     missing = [price for price in dict.fromkeys(found) if not _is_shown(price, shown)]
@@ -68,8 +86,12 @@ def _product(one: Mapping[str, Any], shown: str) -> str:
 def _price(offer: Any) -> str:
     if not isinstance(offer, Mapping):
         return ""
+    inner = offer.get("priceSpecification")
+    inner = inner[0] if isinstance(inner, list) and inner else inner
+    if isinstance(inner, Mapping) and not any(offer.get(key) for key in ("price", "lowPrice")):
+        return _price({"priceCurrency": offer.get("priceCurrency"), **inner, "priceSpecification": None})
     currency = text_of_html(offer.get("priceCurrency"))
-    prices = [_number(offer.get(key)) for key in ("price", "lowPrice", "highPrice")]
+    prices = [_number(offer.get(key)) for key in ("price", "lowPrice", "highPrice", "minPrice", "maxPrice")]
     return " – ".join(dict.fromkeys(filter(None, prices))) + f" {currency}" if any(prices) else ""
 
 
@@ -113,7 +135,9 @@ def _hours(one: Mapping[str, Any], language: str) -> str:
     spans = [_span(span, language) for span in all_spans if isinstance(span, Mapping)]
     plain = one.get("openingHours")
     texts = plain if isinstance(plain, list) else [plain]
-    return "; ".join(filter(None, spans)) or "; ".join(text for text in texts if isinstance(text, str))
+    return "; ".join(filter(None, spans)) or "; ".join(
+        _CODE.sub(lambda code: _day(code[0], language), text) for text in texts if isinstance(text, str)
+    )
 
 
 def _span(span: Mapping[str, Any], language: str) -> str:
@@ -130,5 +154,7 @@ def _span(span: Mapping[str, Any], language: str) -> str:
 
 def _day(day: str, language: str) -> str:
     name = day.rpartition("/")[2]
-    names = _SHORT.get(language, _SHORT["en"]).split()
-    return names[_DAYS.index(name.lower())] if name.lower() in _DAYS else name
+    if name == "PublicHolidays":
+        return _HOLIDAYS.get(language, _HOLIDAYS["en"])
+    number = next((place for place, known in enumerate(_DAYS) if name.lower() in (known, known[:2])), None)
+    return name if number is None else _SHORT.get(language, _SHORT["en"]).split()[number]

@@ -47,6 +47,28 @@ def test_the_price_of_a_product_is_kept() -> None:
     assert items_of(shown, head=ld(product)) == [("Laden › Kanne", f"29,90 €\n\n{TEXT}")], "it is shown"
 
 
+@pytest.mark.parametrize("kind", ["Service", "Course", "MenuItem", ["Event", "Thing"]])
+def test_the_price_of_whatever_is_offered_is_kept(kind: Any) -> None:
+    price = {"price": 9.5, "priceCurrency": "EUR"}
+    for offer in (price, {"priceSpecification": price}, {"priceSpecification": [price]}):
+        offered = {"@type": kind, "name": "Teekurs", "offers": offer}
+        assert items_of(f"<main><p>{TEXT}</p></main>", head=ld(offered))[1:] == [("Laden › Preis", "Teekurs: 9.5 EUR")]
+
+
+def test_the_day_of_an_event_that_only_search_engines_are_told() -> None:
+    event = {"@type": "MusicEvent", "name": "Konzert", "startDate": "2026-12-24T19:00+01:00", "endDate": "2026-12-24T22:00"}
+    [_, told] = items_of(f"<main><p>{TEXT}</p></main>", head=ld(event, {"@type": "Event", "startDate": None}))
+    assert told == ("Laden › Termin", "Konzert: 2026-12-24 19:00 – 2026-12-24 22:00")
+    [shown] = items_of(f"<main><p>{TEXT} Am 2026-12-24 19:00.</p></main>", head=ld(event))
+    assert "Termin" not in shown[0]
+
+
+def test_an_answer_that_its_program_has_escaped_is_text() -> None:
+    answer = {"@type": "Answer", "text": "&lt;p&gt;Yes, &lt;b&gt;daily&lt;/b&gt;.&lt;/p&gt;"}
+    page = {"@type": "FAQPage", "mainEntity": [{"@type": "Question", "name": "Do you &amp; ship?", "acceptedAnswer": answer}]}
+    assert items_of(f"<main><p>{TEXT}</p></main>", head=ld(page))[1:] == [("Laden › Do you & ship?", "Yes, daily.")]
+
+
 SHOP = {
     "@type": "Store", "name": "Teeladen", "telephone": "+49 341 1234",
     "address": {"streetAddress": "Hauptstr. 1", "postalCode": "04109", "addressLocality": "Leipzig"},
@@ -71,6 +93,12 @@ def test_hours_of_a_holiday_do_not_hold_for_ever_and_no_time_is_closed() -> None
     (_, (_, content)) = items_of(f"<main><p>{TEXT}</p></main>", "kontakt", ld(shop))
     expected = "Mo 09:00–18:00; So geschlossen; (2026-12-25 – 2026-12-26) geschlossen; (2026-12-24) 09:00–12:00"
     assert f"Öffnungszeiten: {expected}" in content
+    del shop["openingHoursSpecification"], shop["specialOpeningHoursSpecification"]
+    (_, (_, content)) = items_of(f"<main><p>{TEXT}</p></main>", "kontakt", ld({**shop, "openingHours": "Mo-Th 9-18, Su 9-12"}))
+    assert "Öffnungszeiten: Mo-Do 9-18, So 9-12" in content
+    holidays = {"dayOfWeek": "https://schema.org/PublicHolidays", **never}
+    (_, (_, content)) = items_of(f"<main><p>{TEXT}</p></main>", "kontakt", ld({**shop, "openingHoursSpecification": holidays}))
+    assert "Öffnungszeiten: Feiertage geschlossen" in content
 
 
 FOOTER = """<footer class="site-footer"><h3>Öffnungszeiten</h3><p>Mo–Fr 9–18 Uhr</p>
