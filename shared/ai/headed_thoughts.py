@@ -35,7 +35,10 @@ _TAGS = (
     *("contemplator", "brainstorm", "brainstorming", "strategy"),
 )
 #: What frames a whole answer.
-FRAMES = ("answer", "response", "reply", "output", "final", "final_answer", "final_response", "assistant_response", "assistant")
+FRAMES = (
+    *("answer", "response", "reply", "output", "final", "final_answer", "final_response", "assistant_response", "assistant"),
+    *("message", "text", "customer_reply", "customer_response", "customer_message", "reply_to_customer"),
+)
 
 _EMOJI = "[💭🧠🤔]\ufe0f?"
 

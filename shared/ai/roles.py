@@ -51,6 +51,8 @@ _LONE_NAME = re.compile(
 #: A line of the customer's and how the next line begins, of which nobody can tell yet whether it is the model's.
 _BEGUN_TURN = re.compile(rf"\n(?:\*\*)?{_USER}(?:\*\*)?{_COLON}[^\n]*(?:\n+(?P<next>[^\n]*))?\Z", re.I)
 _NAMED_LINE = re.compile(rf"\n(?:\*\*)?{_USER}(?:\*\*)?{_COLON}", re.I)
+#: The same at the beginning of a text.
+_ASKED = re.compile(rf"\s*{_BOLD}{_USER}{_BOLD}{_COLON}[^\n]*(?:\n\s*(?P<next>[^\n]+)?)?\Z", re.I)
 #: Characters of a name with its marks.
 _LONGEST_NAME = 40
 
@@ -68,13 +70,14 @@ def _patterns(own_name: str) -> _Patterns:
     doubtful = (*_DOUBTFUL, own) if len(own := own_name.strip()) > 1 else _DOUBTFUL
     sure, maybe = _any_of(_ASSISTANTS), _any_of(doubtful)
     head = rf"{_BOLD}{{}}{_BOLD}{_COLON}{_BOLD}\s*"
+    asked = rf"{_BOLD}{_USER}{_BOLD}{_COLON}[^\n]{{0,{_LONGEST_BEGINNING}}}\n\s*"  # what the model repeats before its answer
     template = (
         r"(?:<s>|\[/INST\]|<\|im_start\|>\s*assistant\s*\n|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<\|assistant\|>"
         r"|<start_of_turn>\s*model\s*\n|<｜Assistant｜>|assistant\s*\n)"
     )
     begins = (
         rf"\A\s*(?:{template}\s*)+|\A\s*{ANSWER_HEAD}|\A\s*{head.format(sure)}{_WORDS}|\A\s*{head.format(maybe)}{_SENTENCE}"
-        rf"|\A\s*{_NOTE}\]\s*(?=\S)"
+        rf"|\A\s*{_NOTE}\]\s*(?=\S)|\A\s*{asked}(?={_BOLD}{_any_of((*_ASSISTANTS, *doubtful))}{_BOLD}{_COLON})"
     )
     begun = rf"(?:{head.format(_any_of((*_ASSISTANTS, *doubtful, *map(str.casefold, _ANSWERS))))}[*_]*|{_NOTE}\]?\s*)\Z"
     next_turn = (
@@ -92,7 +95,7 @@ def _any_of(names: tuple[str, ...]) -> str:
 def without_beginning(text: str, own_name: str = "") -> str:
     """The text without marks, a role's name and a note of our prompt (prompt.py) before it."""
     begins = _patterns(own_name).begins
-    for _ in range(3):  # a mark, a name, a note
+    for _ in range(4):  # a mark, the question, a name, a note
         text, found = begins.subn("", text, count=1)
         if not found:
             break
@@ -135,10 +138,12 @@ def may_begin(text: str, own_name: str = "") -> bool:
     if len(text) > _LONGEST_BEGINNING:
         return False
     patterns, plain = _patterns(own_name), text.casefold()
+    if asked := _ASKED.match(plain):  # the next line says whose turn it is
+        return asked["next"] is None or _begins_name(asked["next"], patterns.names)
     if plain.startswith("["):
         noted = re.sub(r"\d+", "0", plain)
         return any(note.startswith(noted) for note in _NOTES) or bool(patterns.begun.match(text)) or "[/inst]".startswith(plain)
-    names = (*patterns.names, *map(str.casefold, _ANSWERS))
+    names = (*patterns.names, *map(str.casefold, (*_ANSWERS, *USERS)))
     plain = re.sub(r"(?<=>)\s+|[^\S\n]+(?=\n)", "", plain)
     return (
         any(mark.startswith(plain) for mark in _OWN_BEGINNINGS) or _begins_name(plain, names) or bool(patterns.begun.match(text))

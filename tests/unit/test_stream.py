@@ -771,6 +771,9 @@ def test_a_role_before_an_answer_is_not_shown(begins: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("Customer: Do you ship?\nAssistant: Yes.", "Yes."), ("**Kunde:** Hallo?\n\n**Assistant:** Hi", "Hi"),
+        ("Customer: Anna\nOrder: 12", "Customer: Anna\nOrder: 12"), ("Customers: many", "Customers: many"),
+        ("<message>Hi</message>", "Hi"), ("<customer_reply>\nHi</customer_reply>", "Hi"), ("<text> is a tag", "<text> is a tag"),
         ("<answer>\nHi\n</answer>", "Hi"), ("<response>Hi</response>", "Hi"), ("<final_answer>Hi</final_answer>", "Hi"),
         ("The <output> is Hi", "The <output> is Hi"), ("<output> is a tag", "<output> is a tag"),
         ("### Reasoning\nHi\n\n### Summary\nHi", "### Reasoning\nHi\n\n### Summary\nHi"),
