@@ -109,6 +109,8 @@ MARKUP = re.compile(
 #: Letters that somebody escaped for JSON once too often.
 _ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _ESCAPED_LINE_END = re.compile(r"\\n\\n|(?<=[.!?…)。])\\n")
+#: What a program writes where there is no answer.
+_NOTHING = ("null", "undefined", "nan", "[object object]")
 _MAY_BE_WRAPPED = re.compile(r'\s*(?:```|[{\["])')
 _CODE = re.compile(r"(```[\s\S]*?(?:```|\Z)|`[^`\n]*`)")
 
@@ -126,7 +128,7 @@ def cleaned(text: str, own_name: str = "") -> str:
     text = tool_results.without(text) if tool_results.MARK.search(text) else text
     text = roles.before_next_turn(roles.without_beginning(text, own_name), own_name)
     text = roles.without_end(text).strip()
-    return "" if is_blank(text) else text
+    return "" if is_blank(text) or text.lower() in _NOTHING else text
 
 
 def without_thoughts(text: str) -> str:

@@ -15,15 +15,17 @@ from shared.ai import source_lists
 from shared.ai.prompt import Item, cut
 from shared.ai.source_lists import AND, BEFORE, BEHIND, LABEL, LABELS, LONGEST_LABEL, NAMES, OBJECT, SUBJECT, SUBJECT_PLACE
 
-_NUMBERS = r"\d{1,2}(?:\s?(?:[,;–&-]|and|und|et|y|e|или|и)\s?\d{1,2})*"
-#: What models call an item, in brackets; in parentheses only a source is one, for a shop has items of its own.
+#: What models call an item; in a list of several again before each number.
+_ITEM = r"(?:(?:knowledge )?(?:items?|docs?|documents?|refs?|knowledge|entry)(?: number)?(?:\s?:\s?|\s#?))"
+_NUMBERS = rf"\d{{1,2}}(?:\s?(?:[,;–&-]|and|und|et|y|e|или|и)\s?{_ITEM}?\d{{1,2}})*"
+#: In parentheses only a source is one, for a shop has items of its own.
 _SOURCE = r"(?:sources?|quellen?|fuentes?|fontes?|fonti|fonte|источник|出典|来源|citations?|cite|references?)(?:\s?:\s?|\s)"
-_WORD = rf"(?:{_SOURCE}|(?:items?|docs?|documents?|refs?|knowledge)(?: number)?(?:\s?:\s?|\s#?))"
+_WORD = rf"(?:{_SOURCE}{_ITEM}?|{_ITEM})"
 #: [1], [ 1 ], [1, 2], [1-3], [^1], [item 1], [cite: 1], (Source 2), 【1】, 【1†source】, 【1:0†source】, the wide brackets of
 #: Chinese and Japanese, and as a link that the model has made up: [1](https://…), [[1]](https://…).
 _BRACKETS = (
     rf"(?:\[\[{_NUMBERS}\]\](?=\()|\[\^? ?(?:{_WORD})?{_NUMBERS}(?:†[^\]\n]{{0,60}}|\^)? ?\]"
-    rf"|\({_SOURCE}{_NUMBERS}\)|［{_NUMBERS}］|〔{_NUMBERS}〕"
+    rf"|\({_SOURCE}{_ITEM}?{_NUMBERS}\)|［{_NUMBERS}］|〔{_NUMBERS}〕"
     rf"|\\\[{_NUMBERS}\\\]|<sup>{_NUMBERS}</sup>|<cite>{_NUMBERS}</cite>|<ref>{_NUMBERS}</ref>"
     rf"|【{_NUMBERS}(?::\d{{1,2}})?(?:†[^】\n]{{0,60}})?】)"
 )
@@ -45,7 +47,7 @@ _POWER = re.compile(r"(?:\d|(?<![^\W\d_])(?:[^\W\d_]{1,3}|inch|foot|feet|yards?|
 #: The end of a text that may become a mark, and how many characters of the end are looked at.
 _UNFINISHED = re.compile(
     r"(?:[*_]{1,2}|<sup>|[(\[^\\])?"
-    rf"(?:\[[^\]\n]{{0,70}}|\([^)\n]{{0,24}}|［[^］\n]{{0,24}}|〔[^〕\n]{{0,24}}|【[^】\n]{{0,70}}|{_BRACKETS}\([^)\s]*)\Z"
+    rf"(?:\[[^\]\n]{{0,70}}|\([^)\n]{{0,40}}|［[^］\n]{{0,24}}|〔[^〕\n]{{0,24}}|【[^】\n]{{0,70}}|{_BRACKETS}\([^)\s]*)\Z"
     r"|[*_]{1,2}[(\[]?\Z|[\^\\]\Z|<(?:s(?:up?)?|c(?:i(?:te?)?)?|r(?:ef?)?)?\Z"
     r"|<(?:sup|cite|ref)>[\d,;&–\s-]{0,12}(?:<(?:/[a-z]{0,4})?)?\Z",
     re.I,

@@ -21,6 +21,8 @@ NAMES = "|".join(map(re.escape, LABELS))
 LABEL = re.compile(rf"[\s#*_>•-]*(?:{NAMES})[\s*_]*[:：]?[\s*_]*\Z", re.I)
 #: A line of a list of sources: [1] Shipping; 2. [2]: Prices; [^1]: https://…
 _ENTRY = re.compile(r"\s*(?:[-*•]\s+|\d{1,2}[.)]\s+)?\**\[\^?(?P<number>\d{1,2})\]\**\s?[:：.–-]?\s*(?P<words>\S.{0,300})")
+#: The same without words: - [1]
+_BARE_ENTRY = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+\**\[\^?(?P<number>\d{1,2})\]\**\.?(?P<words>)\s*")
 _ENTRY_BEGUN = re.compile(
     r"\s*(?:[-*•]\s*|\d{1,2}[.)]?\s*)?\**(?:\[\^?(?P<number>\d{0,2})(?:\]\**\s?[:：.–-]?\s*(?P<words>.{0,300}))?)?"
 )
@@ -66,9 +68,9 @@ BEFORE, BEHIND = 60, 32
 def without(text: str, items: Sequence[Item]) -> tuple[str, set[int]]:
     """The text without a list of its sources at the end ("[1] Shipping", "[^1]: https://…"), and their numbers."""
     lines, cited = text.rstrip().split("\n"), set[int]()
-    while len(lines) > 1 and (found := _ENTRY.fullmatch(lines[-1])):
+    while len(lines) > 1 and (found := _BARE_ENTRY.fullmatch(lines[-1]) or _ENTRY.fullmatch(lines[-1])):
         number, words = int(found["number"]), _bare(found["words"])
-        if not 1 <= number <= len(items) or not _names(words, items[number - 1]):
+        if not 1 <= number <= len(items) or (found["words"] and not _names(words, items[number - 1])):
             break
         cited.add(number)
         lines.pop()
@@ -86,13 +88,22 @@ def without_begun(text: str, items: Sequence[Item]) -> str:
     before, newline, line = text.rpartition("\n")
     found = _ENTRY_BEGUN.fullmatch(line) if newline else None
     if found is None:
-        return text
+        return _without_bare_entries(text)
     words = _bare(found["words"] or "")
     number = int(found["number"] or 0)
     names = [f"{item.title} {item.url or ''}".casefold() for item in items[number - 1 : number]] if number else [""]
     urls = [(item.url or "").casefold() for item in items[number - 1 : number]] if number else []
     may_be = not words or any(_loose(name).startswith(_loose(words)) for name in (*names, *urls) if name)
-    return before if may_be else text
+    return _without_bare_entries(before if may_be else text)
+
+
+def _without_bare_entries(text: str) -> str:
+    """The same without whole lines of such a list that have no words."""
+    while True:
+        before, newline, line = text.rstrip().rpartition("\n")
+        if not newline or not _BARE_ENTRY.fullmatch(line):
+            return text
+        text = before
 
 
 def _bare(words: str) -> str:

@@ -54,7 +54,8 @@ def words_of(text: str) -> str:
         return text
     if inner[:1] + inner[-1:] not in ("{}", "[]", '""'):
         return _words_begun(text) or text
-    return _words_in(_loaded(inner)) or text
+    value = _loaded(inner)
+    return _words_in(value) or ("" if _is_empty(value) else text)
 
 
 def _loaded(text: str) -> Any:
@@ -67,6 +68,13 @@ def _loaded(text: str) -> Any:
         return ast.literal_eval(text) if text[0] == "{" and len(text) <= _LONGEST else None
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether JSON says nothing: {}, or {"answer": "", "sources": []}."""
+    if isinstance(value, Mapping) and value:
+        return not any(value.values()) and any(str(name).lower() in _ANSWERS for name in value)
+    return value in ("", {})
 
 
 def _words_begun(text: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from shared.ai import completion
+from shared.ai.failures import NoText
 from shared.ai.wrapped import words_of
 
 
@@ -49,6 +50,14 @@ def test_an_answer_in_json_that_reached_its_limit_is_read(content: str, words: s
 )  # fmt: skip
 def test_json_that_wraps_no_answer_is_said_as_it_is(content: str) -> None:
     assert parsed(content) == content
+
+
+@pytest.mark.parametrize(
+    "content", ["null", "undefined", " NaN\n", "[object Object]", "{}", "```json\n{}\n```", '""', '{"answer": ""}']
+)
+def test_what_a_program_writes_where_there_is_no_answer_is_none(content: str) -> None:
+    with pytest.raises(NoText):
+        parsed(content)
 
 
 @pytest.mark.parametrize(
