@@ -37,10 +37,10 @@ select claimed_jobs.*, (select to_jsonb(import) from (
 from job_claim_v3('knowledge-import', $1) as claimed_jobs
 
 -- name: store
--- Replaces the items of a document by what was read. An item that is the same stays, and keeps its id. The base is locked
--- before the document, as by those who delete it. Of a document that was stopped or deleted meanwhile nothing is kept, nor of a file
--- whose next version has come. The advisory lock keeps nobody waiting: it tells who stops or deletes which statement to end
--- (shared/teaching/storing.sql).
+-- Replaces the items of a document by what was read. An item that is the same stays, and keeps its id; one with another text, or
+-- below another heading, is a new one, switched as it was. The base is locked before the document, as by those who delete it. Of a document
+-- that was stopped or deleted meanwhile nothing is kept, nor of a file whose next version has come. The advisory lock keeps nobody
+-- waiting: it tells who stops or deletes which statement to end (shared/teaching/storing.sql).
 with input as materialized (
     select * from jsonb_to_recordset($1) as i(n integer, job_id bigint, claim integer, base_id bigint, document_id bigint,
         change text, error text, url text, etag text, last_modified text, content_hash text, items jsonb)
@@ -72,6 +72,19 @@ with input as materialized (
         select document_id, title, content, item.id, null, null, null, null
         from knowledge_item item join documents on documents.id = item.document_id
     ) items group by document_id, title, content
+), next_items as materialized ( -- switched as those were that had their title, or their text below another heading
+    select next_items.*, bool_or(is_active) over titles as is_titled_active, bool_or(show_link) over titles as is_titled_shown,
+        bool_or(is_active) over texts as is_text_active, bool_or(show_link) over texts as is_text_shown
+    from (
+        select base_id, document_id, language, title, content, url, place, null::boolean as is_active, null::boolean as show_link
+        from paired_items where known_ids is null
+        union all
+        select null, item.document_id, null, item.title, item.content, null, null, item.is_active, item.show_link
+        from (select unnest(known_ids) as id from paired_items where not is_read) outdated
+        join knowledge_item item on item.id = outdated.id
+    ) next_items
+    window titles as (partition by document_id, title),
+        texts as (partition by document_id, md5(content), regexp_replace(title, '^.* › ', ''))
 ), removed_items as (
     delete from knowledge_item where id in (select unnest(known_ids) from paired_items where not is_read)
     returning document_id
@@ -80,9 +93,10 @@ with input as materialized (
     from (select unnest(known_ids) as id, url, language from paired_items where is_read) kept
     where item.id = kept.id and (item.url, item.language) is distinct from (kept.url, kept.language)
 ), added_items as (
-    insert into knowledge_item (knowledge_base_id, document_id, language, title, content, url)
-    select base_id, document_id, language, title, content, url from paired_items
-    where known_ids is null order by document_id, place
+    insert into knowledge_item (knowledge_base_id, document_id, language, title, content, url, is_active, show_link)
+    select base_id, document_id, language, title, content, url, coalesce(is_titled_active, is_text_active, true),
+        coalesce(is_titled_shown, is_text_shown, true)
+    from next_items where place is not null order by document_id, place
     returning document_id
 ), deleted_uploads as (
     delete from knowledge_upload using documents where document_id = documents.id

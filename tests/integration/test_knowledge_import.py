@@ -101,6 +101,30 @@ def test_a_file_and_its_next_version(world: World, base: int) -> None:
     assert not items(base)
 
 
+def test_what_somebody_has_switched_off_stays_off_in_its_next_version(world: World, base: int) -> None:
+    def version(*rows: str) -> dict[str, tuple[bool, bool]]:
+        sources.start_import(base, File("faq.csv", "\n".join(["question;answer", *rows]).encode()))
+        run(world)
+        stored = db.rows(KnowledgeItem.select().where(KnowledgeItem.document.is_null(False)))
+        return {row["title"]: (row["is_active"], row["show_link"]) for row in stored}
+
+    assert set(version("Old prices?;5 €", "Open?;Daily", "Where?;In Bonn").values()) == {(True, True)}
+    for title, switch in (("Old prices?", KnowledgeItem.is_active), ("Open?", KnowledgeItem.show_link)):
+        db.rows(KnowledgeItem.update({switch: False}).where(KnowledgeItem.title == title))
+    off, without_link = (False, True), (True, False)
+    assert version("Old prices?;6 €", "Open?;Always", "Where?;In Mainz") == {
+        "Old prices?": off,
+        "Open?": without_link,
+        "Where?": (True, True),
+    }
+    assert version("Shop › Old prices?;6 €", "Open?;Never", "New?;6 €") == {
+        "Shop › Old prices?": off,
+        "Open?": without_link,
+        "New?": (True, True),
+    }
+    assert version("Other?;6 €", "Open?;Never") == {"Other?": (True, True), "Open?": without_link}
+
+
 def test_what_a_business_may_not_have_any_more_is_left_out_and_comes_in_later(
     world: World, base: int, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
