@@ -49,12 +49,17 @@ def markdown_of(raw: Raw) -> tuple[str, str]:
     try:
         word = docx.Document(io.BytesIO(raw.body))
         _show_all(word)
-        blocks: list[Any] = [block for block in word.iter_inner_content() if hasattr(block, "rows") or block.text.strip()]
+        blocks = _blocks(word)
         title = next((block.text for block in blocks[:3] if _style(block) == "title"), "") or word.core_properties.title
         # Where one run that is struck out ends and the next one begins, whatever Word has put between them.
         return title.replace("~~~~", ""), "\n\n".join(filter(None, _joined(blocks))).replace("~~~~", "")
     except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, etree.LxmlError) as problem:
         raise Unreadable(f"is damaged, or no Word file ({type(problem).__name__}); open it in Word and save it again") from None
+
+
+def _blocks(holder: Any) -> list[Any]:
+    """Paragraphs that have a text, and tables: of a document, or of a cell."""
+    return [block for block in holder.iter_inner_content() if hasattr(block, "rows") or block.text.strip()]
 
 
 def _show_all(word: Any) -> None:
@@ -221,7 +226,9 @@ def _depth(block: Any) -> int:
 
 def _table(table: Any, following: list[Any]) -> str:
     """The rows of a table; of one of questions and answers headings and texts, unless a text follows, which is neither."""
-    rows = [cells for row in table.rows if any(cells := _cells(row))]
+    if _is_frame(table):
+        return "\n\n".join(filter(None, (_framed(cell) for row in table.rows for cell in _unmerged(row))))
+    rows = [cells for row in table.rows if any(cells := [_text(cell) for cell in _unmerged(row)])]
     layout = layout_of(rows[:1])
     is_asked = len(rows) > 1 and layout.header and not layout.names and {len(row) for row in rows} == {2}
     if is_asked and all(not hasattr(block, "rows") and _level(block) for block in following):
@@ -230,17 +237,36 @@ def _table(table: Any, following: list[Any]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-def _cells(row: Any) -> list[str]:
-    """Cells that are merged are one."""
-    cells: list[str] = []
-    last = None
+def _is_frame(table: Any) -> bool:
+    """Whether a table only says where its parts stand on the page: it has one row or column, and a part is a table or a text."""
+    cells = [cell for row in table.rows for cell in _unmerged(row)] if 1 in (len(table.rows), len(table.columns)) else []
+    return any(
+        any(len(inner.rows) > 1 for inner in cell.tables) or len([one for one in cell.paragraphs if one.text.strip()]) > 2
+        for cell in cells
+    )
+
+
+def _framed(cell: Any) -> str:
+    return "\n\n".join(filter(None, _joined(_blocks(cell))))
+
+
+def _unmerged(row: Any) -> list[Any]:
+    """Cells, of which those that are merged are one."""
+    cells: list[Any] = []
     for cell in row.cells:
-        if cell._tc is not last:
-            cells.append(_text(cell))
-        last = cell._tc
+        if not cells or cell._tc is not cells[-1]._tc:
+            cells.append(cell)
     return cells
 
 
 def _text(cell: Any) -> str:
-    inner = (_table(block, [block]) if hasattr(block, "rows") else block.text for block in cell.iter_inner_content())
+    inner = (_in_line(block) if hasattr(block, "rows") else block.text for block in cell.iter_inner_content())
     return " ".join(" ".join(inner).split())
+
+
+def _in_line(table: Any) -> str:
+    """A table within a cell of another one, whose line it must not end."""
+    rows = [cells for row in table.rows if any(cells := [_text(cell) for cell in _unmerged(row)])]
+    if len(rows) < 2:
+        return _table(table, [table])
+    return "; ".join(": ".join(filter(None, [cells[0], ", ".join(filter(None, cells[1:]))])) for cells in rows)

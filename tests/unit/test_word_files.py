@@ -157,6 +157,33 @@ def test_lists_within_lists_and_tables_within_tables() -> None:
     assert items_of(fill) == [("faq", "- Karte\n  - Visa\n\n| Außen | | Innen | | |")]
 
 
+def test_a_table_of_several_rows_within_a_cell_stays_in_its_line() -> None:
+    def fill(word: Any) -> None:
+        table = word.add_table(2, 2)
+        table.cell(0, 0).text, table.cell(0, 1).text, table.cell(1, 0).text = "Leistung", "Preis", "Schnitt"
+        inner = table.cell(1, 1).add_table(2, 2)
+        for place, text in enumerate(("Damen", "45 €", "Herren", "25 €")):
+            inner.cell(*divmod(place, 2)).text = text
+
+    assert items_of(fill) == [("faq", "| Leistung | Preis |\n| Schnitt | Damen: 45 €; Herren: 25 € |")]
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_table_that_only_frames_parts_of_a_page_is_none(columns: int) -> None:
+    def fill(word: Any) -> None:
+        frame = word.add_table(1, columns)
+        cell = frame.cell(0, 0)
+        cell.text = "Unsere Fragen"
+        inner = cell.add_table(3, 2)
+        for place, text in enumerate(("Frage", "Antwort", "Wann?", "Morgen.", "Wo?", "Hier.")):
+            inner.cell(*divmod(place, 2)).text = text
+        for text in ("Kontakt", "Telefon 1", "Mail a@b.example") if columns > 1 else ():
+            frame.cell(0, 1).add_paragraph(text, style="Heading 1" if text == "Kontakt" else None)
+
+    questions = [("faq", "Unsere Fragen"), ("faq › Wann?", "Morgen."), ("faq › Wo?", "Hier.")]
+    assert items_of(fill) == questions + ([("faq › Kontakt", "Telefon 1\n\nMail a@b.example")] if columns > 1 else [])
+
+
 @pytest.mark.parametrize(
     ("title", "shown"),
     [
