@@ -50,28 +50,19 @@ _MEDIA_TYPES = {
 }
 #: Files that people try, and what they should do instead.
 _OTHERS = {
-    ".xls": "save it as .xlsx",
-    ".ods": "save it as .xlsx",
-    ".numbers": "export it as CSV",
-    ".xlsb": "save it as .xlsx",
-    ".doc": "save it as .docx",
-    ".docm": "save it as .docx",
-    ".dotx": "save it as .docx",
-    ".odt": "save it as .docx",
-    ".rtf": "save it as .docx",
-    ".pages": "export it as Word",
-    ".ppt": "export it as PDF",
-    ".pptx": "export it as PDF",
-    ".epub": "export it as PDF",
-    ".json": "export it as CSV",
-    ".yaml": "export it as CSV",
-    ".yml": "export it as CSV",
-    ".xml": "export it as CSV",
-    ".eml": "save it as PDF",
-    ".msg": "save it as PDF",
-    ".odp": "export it as PDF",
-    ".key": "export it as PDF",
-    ".zip": "unpack it, and import its files one by one",
+    **dict.fromkeys((".xls", ".xlsb", ".xlt", ".xltx", ".xltm", ".ods", ".ots", ".fods"), "save it as .xlsx"),
+    **dict.fromkeys(
+        (".doc", ".docm", ".dot", ".dotx", ".dotm", ".odt", ".ott", ".fodt", ".rtf", ".wps", ".wpd"), "save it as .docx"
+    ),
+    **dict.fromkeys((".ppt", ".pptx", ".pptm", ".pps", ".ppsx", ".potx", ".odp", ".key", ".gslides"), "export it as PDF"),
+    **dict.fromkeys((".epub", ".mobi", ".pub", ".odg", ".xps", ".ai", ".indd"), "export it as PDF"),
+    **dict.fromkeys(
+        (".json", ".jsonl", ".yaml", ".yml", ".xml", ".sql", ".mdb", ".accdb", ".numbers", ".gsheet"), "export it as CSV"
+    ),
+    **dict.fromkeys((".pages", ".gdoc"), "export it as Word"),
+    **dict.fromkeys((".eml", ".msg", ".mht", ".mhtml", ".webarchive"), "save it as PDF"),
+    **dict.fromkeys((".rst", ".adoc", ".asciidoc", ".tex", ".log", ".mdx", ".org"), "save it as .txt"),
+    **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"), "unpack it, and import its files one by one"),
 }
 #: How pages and JSON begin, whatever their name says: a login page that was saved in a table's place, an export of another kind.
 _PAGE = re.compile(rb"\A(?:\xef\xbb\xbf)?\s{0,100}(?:<!doctype html|<html[\s>])", re.I)

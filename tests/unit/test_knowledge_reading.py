@@ -25,7 +25,7 @@ import pypdf
 import pytest
 from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
-from shared.knowledge import reading
+from shared.knowledge import readers, reading
 from shared.knowledge.documents import MAX_ITEMS, Document, Raw, Unreadable
 from shared.knowledge.reader_memory import TooLittle
 from shared.knowledge.reading import NoMemoryFree, Turns
@@ -526,3 +526,16 @@ def test_headings_that_a_rule_underlines_stay_above_questions() -> None:
 def test_a_question_in_running_text_is_no_heading() -> None:
     text = "Not sure?\nCall us.\n\nWe are open daily.\nAnd at night? No.\n\nWhy?\nWho?\nHow?\n"
     assert len(read("faq.txt", text).items) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("faq.gdoc", "export it as Word"), ("prices.gsheet", "export it as CSV"), ("faq.jsonl", "export it as CSV"),
+        ("faq.odt", "save it as .docx"), ("faq.pptx", "export it as PDF"), ("faq.rst", "save it as .txt"),
+        ("page.mhtml", "save it as PDF"), ("all.tar.gz", "unpack it"), ("faq.exe", "CSV, TSV, Excel"),
+    ],
+)  # fmt: skip
+def test_who_tries_another_kind_of_file_is_told_what_to_do(name: str, hint: str) -> None:
+    with pytest.raises(Unreadable, match=hint):
+        readers.supported(name)
