@@ -111,7 +111,7 @@ _ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _ESCAPED_LINE_END = re.compile(r"\\n\\n|(?<=[.!?…)。])\\n")
 #: What a program writes where there is no answer.
 _NOTHING = ("null", "undefined", "nan", "[object object]")
-_MAY_BE_WRAPPED = re.compile(r'\s*(?:```|[{\["])')
+_MAY_BE_WRAPPED = re.compile(r'\s*(?:```|[{\["]|json\s*[{\[]|<json>)', re.I)
 _CODE = re.compile(r"(```[\s\S]*?(?:```|\Z)|`[^`\n]*`)")
 
 

@@ -152,9 +152,9 @@ def _in_value(value: Any, offered: Collection[str], depth: int = _DEPTH) -> Tool
         if name := next((name for key in _NAMES if (name := named_calls.meant(value.get(key), offered))), ""):
             return ToolCall(name, _arguments_beside(value))
         for key, inner in value.items():
-            # {"hand_over": {"reason": "loop"}}; without the line it may be any member: {"handover": false}
+            # {"hand_over": {"reason": "loop"}}, {"handover": true}; else it may be any member without the line
             if (
-                "_" in key
+                ("_" in key or inner is True)
                 and not named_calls.is_denied(inner, beside=len(value) - 1)
                 and (name := named_calls.meant(key, offered))
             ):

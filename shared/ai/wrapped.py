@@ -14,6 +14,9 @@ from typing import Any
 
 #: Languages of a fence around a text that is no code.
 _TEXTS = ("markdown", "md", "text", "txt")
+_JSON = ("json", "json5", "jsonc")
+#: JSON that says that it is, or ends with a fence that nobody has opened.
+_NAMED = re.compile(r"(?:json\s*(?=[{\[])|<json>\s*)?([{\[][\s\S]*[}\]])\s*(?:</json>|```)?", re.I)
 #: Members of an object in which an answer may be, the surest first, and those whose own members are looked at.
 _ANSWERS = (
     *(
@@ -31,7 +34,11 @@ _ANSWERS = (
     *("risposta", "antwoord", "ответ", "回答", "action_input", "message", "nachricht", "mensaje", "text", "content", "output"),
     *("output_text", "result", "final"),
 )
-_AROUND = (*_ANSWERS, "data", "parameters", "arguments")
+_AROUND = (*_ANSWERS, "data", "parameters", "arguments", "messages")
+#: What else such a name may have: final_answer, bot_response, reply_text, "Reply to customer".
+_MORE = re.compile(
+    r"\A(?:final|bot|chatbot|assistant|model|your)_|_(?:text|message|content|(?:to|for)_(?:the_)?(?:customer|user))\Z"
+)
 #: How deep an answer may be wrapped, and characters of one that is written as Python writes its objects.
 _DEPTH, _LONGEST = 4, 20_000
 #: An object of such a name that has no end, for the answer reached its limit.
@@ -50,8 +57,9 @@ def words_of(text: str) -> str:
         language, inner = language.strip().lower(), inner.strip()
     if language in _TEXTS and "```" not in inner:
         return inner
-    if language not in ("", "json"):
+    if language not in ("", *_JSON):
         return text
+    inner = found[1] if (found := _NAMED.fullmatch(inner)) else inner
     if inner[:1] + inner[-1:] not in ("{}", "[]", '""'):
         return _words_begun(text) or text
     value = _loaded(inner)
@@ -86,6 +94,11 @@ def _words_begun(text: str) -> str:
         return ""
 
 
+def _name(member: Any) -> str:
+    name = str(member).strip().lower().replace(" ", "_")
+    return name if name in _AROUND else _MORE.sub("", name)
+
+
 def _words_in(value: Any, depth: int = _DEPTH) -> str:
     if isinstance(value, str):
         return value.strip()
@@ -97,7 +110,9 @@ def _words_in(value: Any, depth: int = _DEPTH) -> str:
         return _words_in(value[0], depth - 1)
     if not isinstance(value, Mapping):
         return ""
-    members = {str(name).strip().lower().replace(" ", "_"): inner for name, inner in value.items()}
+    members = {_name(name): inner for name, inner in value.items()}
     found = (_words_in(members[name], depth - 1) for name in _ANSWERS if name in members)
-    around = (_words_in(inner, depth - 1) for name, inner in members.items() if name in _AROUND and isinstance(inner, Mapping))
+    around = (
+        _words_in(inner, depth - 1) for name, inner in members.items() if name in _AROUND and isinstance(inner, Mapping | list)
+    )
     return next(filter(None, (*found, *around)), "")

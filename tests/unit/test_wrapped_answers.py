@@ -23,6 +23,8 @@ def parsed(content: str, finish_reason: str = "stop") -> str:
         '{"antwort": "We ship."}', '{"thoughts": "He is angry.", "Final Answer": "We ship."}', '{"output_text": "We ship."}',
         '{"content": [{"type": "text", "text": "We ship."}]}', '{"role": "assistant", "content": "We ship."}',
         "{'answer': 'We ship.', 'sources': None}", '```json\n{"assistant": "We ship."}\n```', '```\n{"answer": "<think>a</think>We ship."}\n```',
+        '{"Reply to customer": "We ship."}', '{"bot_response": "We ship."}', '{"messages": [{"role": "assistant", "content": "We ship."}]}',
+        'json\n{"answer": "We ship."}', '<json>{"answer": "We ship."}</json>', '{"answer": "We ship."}\n```', '```json5\n{"answer": "We ship."}\n```',
         '{"question": "Do you ship?", "answer": "We ship."}', '{"function": null, "parameters": {"answer": "We ship."}}',
     ],
 )  # fmt: skip
@@ -46,6 +48,7 @@ def test_an_answer_in_json_that_reached_its_limit_is_read(content: str, words: s
     [
         '{"price": 5, "currency": "EUR"}', '{"name": "Ana"}', "{5}", '{"a": {"b": "c"}}', '[{"price": 5}, {"price": 6}]', "{'a'}",
         'Send {"answer": "yes"} to it.', '{"answer": ["a", "b"]}', '{"answer": 5}', '{"items": {"answer": "x"}}', "[1]",
+        '{"customer_message": "Hi"}', '{"order_text": "x y"}', "JSON is {a format}",
     ],
 )  # fmt: skip
 def test_json_that_wraps_no_answer_is_said_as_it_is(content: str) -> None:
