@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import chain
 from typing import Any
 
-from shared.channels.delivery_status import apply_delivery_status
+from shared.channels.delivery_status import apply_delivery_status, apply_parked
 from shared.channels.formatting.text import to_whatsapp
 from shared.channels.whatsapp_qr.ids import own_id
 from shared.db import sql
@@ -23,6 +23,9 @@ queries = sql.load(__file__)
 PATIENCE = 30.0
 #: Seconds until such a report is looked at again.
 WAIT = 1.0
+#: Seconds for which a reply may be reported that has left without an id, or more than once; and how many of a conversation's
+#: latest messages are looked at for it.
+LOOK_BACK, LATEST = 3_600.0, 50
 
 
 class Writer(StrEnum):
@@ -44,16 +47,23 @@ def writer_of(job: Job) -> Writer:
     if queries["is_known"].scalar(chatbot_id=chatbot_id, channel=payload["channel"], external_id=external_id):
         return Writer.WE
     echoed = _echoed(payload, sends)
-    if echoed is not None:  # it has left, whatever becomes of the answer
-        apply_delivery_status("SENT", message_id=echoed, provider_id=external_id, chatbot_id=chatbot_id)
+    if echoed is not None:
+        _keep_sent(echoed, external_id, chatbot_id)
         return Writer.WE
     is_awaited = any(send["is_open"] for send in sends) and job.age < PATIENCE
     return Writer.NOT_KNOWN_YET if is_awaited else Writer.PERSON
 
 
+def _keep_sent(message_id: int, external_id: str, chatbot_id: int) -> None:
+    """It has left, whatever its answer was or will be; what is reported of this id from now on is of this reply."""
+    apply_delivery_status("SENT", message_id=message_id, provider_id=external_id, chatbot_id=chatbot_id)
+    if queries["keep_id"].row(message_id=message_id, external_id=external_id) is not None:
+        apply_parked([external_id])
+
+
 def _sends_under_way(job: Job) -> list[dict[str, Any]]:
     names = {"chatbot_id": job.payload["chatbot_id"], "external_user_id": job.payload["external_user_id"]}
-    return queries["sends_under_way"].rows(job_id=job.id, **names)
+    return queries["sends_under_way"].rows(job_id=job.id, look_back=LOOK_BACK, latest=LATEST, **names)
 
 
 def _echoed(payload: Mapping[str, Any], sends: Sequence[Mapping[str, Any]]) -> int | None:

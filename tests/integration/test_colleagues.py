@@ -271,6 +271,56 @@ def test_an_echo_of_a_send_that_died_before_a_takeover_is_no_colleagues(door: Fr
     assert len(world.messages(role="agent")) == 1
 
 
+ANSWERS_WITHOUT_AN_ID = [
+    {"status": 201, "body": ""},
+    {"status": 204},
+    {"status": 200, "body": "OK"},
+    {"status": 200, "body": {"status": "ok"}},
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS_WITHOUT_AN_ID, ids=str)
+def test_an_echo_of_a_reply_whose_answer_named_no_id_is_no_colleagues(
+    door: FrontDoor, world: World, simulator: Simulator, answer: dict[str, Any]
+) -> None:
+    with_evolution()
+    simulator.faults([{"kind": "evolution", "fault": "status", **answer}])
+    reply = sent_reply(world, customer_name("evolution"))
+    assert reply["external_id"] is None
+    door.evolution({"event": "messages.update", "data": {"keyId": "GATEWAYS-OWN-ID", "fromMe": True, "status": "READ"}})
+    door.evolution(of_evolution("GATEWAYS-OWN-ID", reply["content"]))
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    assert (reply["external_id"], reply["status"]) == ("GATEWAYS-OWN-ID", "READ"), "its id is known from now on"
+    assert (conversation()["owner"], world.messages(role="agent")) == ("bot", [])
+    door.evolution(of_evolution("COLLEAGUES", "Ada here."))
+    world.drain()
+    assert (conversation()["owner"], len(world.messages(role="agent"))) == ("person", 1)
+
+
+@pytest.mark.parametrize("is_repeated", [True, False], ids=["sent again", "about to be sent again"])
+def test_an_echo_of_an_attempt_that_seemed_to_fail_is_no_colleagues(
+    door: FrontDoor, world: World, simulator: Simulator, is_repeated: bool
+) -> None:
+    with_evolution()
+    evolution._refuse_ids.clear()
+    simulator.faults([{"kind": "evolution", "fault": "status", "status": 500, "body": "oops", "times": 1}])
+    world.say(channel="whatsapp_qr", user=customer_name("evolution"))
+    world.drain()
+    if is_repeated:
+        db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
+        world.drain()
+    [reply] = world.messages(role="assistant")
+    assert reply["status"] == ("SENT" if is_repeated else "PENDING")
+    door.evolution(of_evolution("OF-THE-FIRST-ATTEMPT", reply["content"]))
+    run(world, Queue.INCOMING)
+    assert (statuses(world), conversation()["owner"], world.messages(role="agent")) == (["SENT"], "bot", [])
+    calls = len(simulator.record("evolution"))
+    db.rows("update job set state = 'waiting', run_at = null where state = 'delayed'")
+    world.drain()
+    assert len(simulator.record("evolution")) == calls, "what was reported is not sent again"
+
+
 def test_a_gateway_that_refuses_ids_is_asked_once(world: World, simulator: Simulator) -> None:
     refusal = {"response": {"message": ["property messageId should not exist"]}}
     simulator.faults([{"kind": "evolution", "fault": "status", "status": 400, "match": "messageId", "body": refusal}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from scripts.local.simulator.client import Simulator
 from shared.ai import prompt, provider
 from shared.ai.prompt import Item, as_prompt
 from shared.channels.outcomes import AccountDown, ProviderFailed, Slowed
+from shared.channels.telegram.send import id_of_sent
 from shared.channels.whatsapp_cloud import send
 from shared.channels.whatsapp_qr.dialects import dialect
-from shared.channels.whatsapp_qr.ids import message_id_in
+from shared.channels.whatsapp_qr.ids import id_in_answer, message_id_in
 from shared.errors import OutcomeUnknown, OutsideFailure, PermanentError, PermanentRefusal, Snooze
+from shared.http import Response
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +131,46 @@ def test_what_a_waha_session_means(simulator: Simulator, session: str, expected:
 def test_a_gateway_id_is_found_wherever_the_engine_puts_it(message_id: Any) -> None:
     for body in ({"id": message_id}, {"key": {"id": "X"}}, {"_data": {"id": message_id}}):
         assert message_id_in(body) == "X"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [{"key": {"id": "X"}}],
+        {"data": {"Info": {"ID": "X", "Chat": "49@s.whatsapp.net"}}, "message": "success"},
+        {"message": {"key": {"id": "X"}, "conversation": "Hi"}, "status": "PENDING"},
+        {"success": True, "result": {"id": {"_serialized": "X"}}},
+    ],
+)
+def test_an_answers_id_is_found_whatever_stands_around_it(body: Any) -> None:
+    assert id_in_answer(body) == "X"
+
+
+@pytest.mark.parametrize("body", [None, [], "X", {"message": "X"}, {"data": None, "id": None}, [["X"]], {"key": {"id": True}}])
+def test_an_answer_without_an_id_has_none(body: Any) -> None:
+    assert id_in_answer(body) == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "wamid"),
+    [
+        ({"messages": [{"id": None}]}, ""),
+        ({"messages": [None]}, ""),
+        ({"messages": None}, ""),
+        ([], ""),
+        ({"messages": [{"id": 7}]}, "7"),
+        ({"messages": {"id": "wamid.1"}}, "wamid.1"),
+    ],
+)
+def test_metas_id_is_one_or_none(simulator: Simulator, body: Any, wamid: str) -> None:
+    simulator.faults([{"kind": "graph", "fault": "status", "status": 200, "body": body}])
+    assert _graph(simulator) == wamid
+
+
+@pytest.mark.parametrize(("said", "identity"), [(8, "42:8"), ("8", "42:8"), (None, ""), (True, ""), ({}, "")])
+def test_telegrams_id_may_be_a_text(said: Any, identity: str) -> None:
+    answer = Response(200, json.dumps({"ok": True, "result": {"message_id": said}}).encode(), {})
+    assert id_of_sent("42", answer) == identity
 
 
 def test_an_unknown_dialect_is_permanent() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.channels.choices import Choice, numbered
-from shared.channels.inbound import get_path
+from shared.channels.inbound import get_path, integer
 from shared.channels.telegram.api import call, description_of, result_of
 from shared.channels.telegram.contents import message_id
 from shared.channels.telegram.errors import classify_error
@@ -61,6 +61,6 @@ def id_of_sent(chat_id: str, answer: Response) -> str:
     """Our id of what was sent. Raises what `outcomes.error_of` gives."""
     if not answer.ok:
         raise classify_error(answer)
-    number = get_path(result_of(answer), "message_id")
+    number = integer(get_path(result_of(answer), "message_id"))
     # 2xx: Telegram accepted it, whatever else it answered. Sending again would be a second message.
-    return message_id(chat_id, number) if isinstance(number, int) else ""
+    return "" if number is None else message_id(chat_id, number)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.channels.inbound import get_path
+from shared.channels.inbound import get_id, get_objects, get_path
 from shared.channels.whatsapp_cloud.errors import classify_error
 from shared.config import settings
 from shared.http import Response, post
@@ -74,8 +74,5 @@ def as_it_says(answer: Response) -> Response:
 
 
 def _wamid(answer: Response) -> str:
-    try:
-        return str(answer.json()["messages"][0]["id"])
-    except (KeyError, IndexError, TypeError):
-        # 2xx: Meta accepted it, whatever else it answered. Sending again would be a second message.
-        return ""
+    """Meta's id of it; "" if it names none. It accepted the message all the same: sending again would be a second one."""
+    return next((found for one in get_objects(get_path(answer.json(), "messages")) if (found := get_id(one, "id"))), "")

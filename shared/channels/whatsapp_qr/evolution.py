@@ -32,7 +32,7 @@ from shared.channels.whatsapp_qr.gateway import (
     insist,
     show,
 )
-from shared.channels.whatsapp_qr.ids import message_id_in, own_id
+from shared.channels.whatsapp_qr.ids import id_in_answer, own_id
 from shared.channels.whatsapp_qr.uploads import CONTENT, post_with, with_ending
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
@@ -151,7 +151,7 @@ def _send(post: Callable[[dict[str, str]], Response], message_id: int) -> str:
         answer = post({})
     if not answer.ok:
         raise classify_error(answer)
-    return message_id_in(answer.json())
+    return id_in_answer(answer.json())
 
 
 def send_file(session: str, api_key: str, chat_id: str, file: OutboundFile, message_id: int, caption: str = "", /) -> str:

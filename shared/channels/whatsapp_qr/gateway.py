@@ -12,7 +12,7 @@ from shared.channels.checks import NO_ANSWER, ProviderRefused
 from shared.channels.inbound import get_path, integer
 from shared.channels.outcomes import Meaning, Outcome, Reason
 from shared.channels.typing_indicator import TIMEOUT
-from shared.channels.whatsapp_qr.ids import message_id_in
+from shared.channels.whatsapp_qr.ids import id_in_answer
 from shared.config import settings
 from shared.db.credentials import decrypt
 from shared.errors import OutsideFailure
@@ -116,7 +116,7 @@ def as_it_says(answer: Response) -> Response:
     """The answer with the status that its error names, or with that of a failure, if the error's words are known for one: what
     stands before a gateway may answer 200 to everything."""
     said = answer.json() if answer.ok and b'"error"' in answer.body else {}
-    if not get_path(said, "error") or message_id_in(said):
+    if not get_path(said, "error") or id_in_answer(said):
         return answer
     code = next(filter(None, (integer(get_path(said, name)) for name in ("statusCode", "status"))), 0)
     if 400 <= code < 600:

@@ -23,7 +23,7 @@ from shared.channels.whatsapp_qr.gateway import (
     insist,
     show,
 )
-from shared.channels.whatsapp_qr.ids import message_id_in, own_id
+from shared.channels.whatsapp_qr.ids import id_in_answer, own_id
 from shared.channels.whatsapp_qr.uploads import CONTENT, post_with
 from shared.channels.whatsapp_qr.waha_content import bare_id
 from shared.channels.whatsapp_qr.waha_events import CONNECTED, EVENTS, parse
@@ -92,7 +92,7 @@ def send_text(session: str, api_key: str, chat_id: str, text: str, message_id: i
     answer = call_post("/api/sendText", body, _headers(api_key))
     if not answer.ok:
         raise classify_error(answer)
-    return bare_id(message_id_in(answer.json()) or own_id(message_id))
+    return bare_id(id_in_answer(answer.json()) or own_id(message_id))
 
 
 #: The way of a file -> the call that sends it.
@@ -114,7 +114,7 @@ def send_file(session: str, api_key: str, chat_id: str, file: OutboundFile, mess
     answer = post_with(_SENDS[way.name], body, file, _headers(api_key))
     if not answer.ok:
         raise classify_error(answer)
-    return bare_id(message_id_in(answer.json()))
+    return bare_id(id_in_answer(answer.json()))
 
 
 def _chat(session: str, chat_id: str) -> dict[str, str]:
