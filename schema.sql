@@ -1151,6 +1151,8 @@ create unique index message_agent_idx on message (chatbot_id, channel, external_
 create index message_provider_idx on message (external_id) where role = 'assistant' and external_id is not null;
 -- Who quotes a message, so that a deletion is one of its quotes as well.
 create index message_quoted_idx on message (chatbot_id, channel, (data #>> '{quoted,id}')) where data ? 'quoted';
+-- The ids of the parts of a long reply but the last, which has the reply's own; customers react to them and quote them.
+create index message_parts_idx on message using gin ((metadata -> 'part_ids')) where metadata ? 'part_ids';
 
 -- The choice of a reply (data.choices) that a text names: by its title, or by its number, as in "2", "2.", "(2)" or "٢". Null: none.
 create function choice_named_v2(p_choices jsonb, p_text text) returns jsonb language sql immutable parallel safe as $$
@@ -3005,22 +3007,27 @@ create function answer_now_v1(p_conversation_id bigint, p_fetch_job_id bigint) r
 $$;
 
 -- A message's data with the words of the message that it replies to, as far as we have it; else what its channel says of it stays,
--- but of a message that was deleted, also before it came.
-create function quoted_words_v4(p_chatbot_id bigint, p_channel text, p_external_user_id text, p_data jsonb) returns jsonb
+-- but of a message that was deleted, also before it came. Of a long reply, whose part it may be, the channel's words come first.
+create function quoted_words_v5(p_chatbot_id bigint, p_channel text, p_external_user_id text, p_data jsonb) returns jsonb
 language plpgsql stable as $$
 declare
     v_id     text := p_data #>> '{quoted,id}';
+    v_said   text := nullif(p_data #>> '{quoted,text}', '');
     v_quoted jsonb;
 begin
     select jsonb_build_object('text', left(content, 1000), 'role', role) into v_quoted from (
         select case when revoked_at is null then content end as content, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'user'
         union all
-        select case when revoked_at is null then content end, role from message
+        select case when revoked_at is null then coalesce(case when metadata ? 'part_ids' then v_said end, content) end, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'assistant'
         union all
         select case when revoked_at is null then content end, role from message
-        where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'agent') quoted limit 1;
+        where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'agent'
+        union all
+        select case when revoked_at is null then coalesce(v_said, content) end, role from message
+        where chatbot_id = p_chatbot_id and channel = p_channel and metadata ? 'part_ids' and metadata -> 'part_ids' ? v_id
+    ) quoted limit 1;
     if v_quoted is null and exists (
         select from parked_change
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and content is null

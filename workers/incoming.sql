@@ -76,7 +76,7 @@ with runnable_jobs as materialized (
     select message_id, conversations.id, chatbot_id, channel, role, content, case role when 'user' then 'DELIVERED' else 'SENT' end,
         external_id, coalesce(metadata, '{}') || case when may_answer is false then '{"kept": true}'::jsonb else '{}' end,
         coalesce(kind, 'text'), to_timestamp(sent_at),
-        case when data ? 'quoted' then quoted_words_v4(chatbot_id, channel, external_user_id, data) else coalesce(data, '{}') end,
+        case when data ? 'quoted' then quoted_words_v5(chatbot_id, channel, external_user_id, data) else coalesce(data, '{}') end,
         nullif(external_user_id, conversation_name), to_timestamp(edited_at), case when is_revoked then now() end
     from inbound_messages join conversations using (chatbot_id, channel, conversation_name)
     returning id, conversation_id

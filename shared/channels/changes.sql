@@ -48,7 +48,7 @@ with deleted_reactions as (
 select count(*) as rows, max(received_at) as last from deleted_reactions
 
 -- name: react(chatbot_id, channel, external_id, emoji)
--- The last reaction counts; none takes it back. A part for each role, which has its own index.
+-- The last reaction counts; none takes it back. A part for each role, which has its own index, and for parts of a long reply.
 with reacted as (
     select id from message
     where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id and role = 'assistant'
@@ -58,6 +58,9 @@ with reacted as (
     union all
     select id from message
     where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id and role = 'agent'
+    union all
+    select id from message
+    where chatbot_id = :chatbot_id and channel = :channel and metadata ? 'part_ids' and metadata -> 'part_ids' ? :external_id
 ), earlier_reactions as (
     delete from parked_reaction where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id
         and exists (select from reacted)
@@ -89,7 +92,7 @@ on conflict (chatbot_id, channel, external_id) do update set emoji = excluded.em
 returning external_id
 
 -- name: apply_reactions(page)
--- A part for each role, which has its own index.
+-- A part for each role, which has its own index, and for parts of a long reply.
 with parked as materialized (
     select * from parked_reaction order by received_at desc limit :page
 ), matches as materialized (
@@ -98,6 +101,9 @@ with parked as materialized (
     select message.id, parked.* from parked join message using (chatbot_id, channel, external_id) where role = 'agent'
     union all
     select message.id, parked.* from parked join message using (chatbot_id, channel, external_id) where role = 'assistant'
+    union all
+    select message.id, parked.* from parked join message using (chatbot_id, channel)
+    where message.metadata ? 'part_ids' and message.metadata -> 'part_ids' ? parked.external_id
 ), settled_reactions as (
     delete from parked_reaction using matches
     where (parked_reaction.chatbot_id, parked_reaction.channel, parked_reaction.external_id, parked_reaction.emoji)

@@ -108,10 +108,11 @@ def finish(job: Job, message: OutboundMessage, channel: Channel, provider_id: st
         raise PermanentError(f"message {message.message_id} is gone")
 
 
-def keep_parts_sent(message: OutboundMessage, count: int) -> None:
-    """Keeps that the first `count` parts of a long message left, so that the next attempt goes on behind them."""
-    query = queries["keep_parts_sent"]
-    insist(lambda: db.retry_on_outage(lambda: query.rows(message_id=message.message_id, count=count), settings().job_lease))
+def keep_parts_sent(message: OutboundMessage, count: int, part_id: str) -> None:
+    """Keeps that the first `count` parts of a long message left, so that the next attempt goes on behind them; and the last one's
+    id, for a customer may react to it or quote it."""
+    values = {"message_id": message.message_id, "count": count, "part_ids": [part_id] if part_id else []}
+    insist(lambda: db.retry_on_outage(lambda: queries["keep_parts_sent"].rows(**values), settings().job_lease))
 
 
 def send_steps(message: OutboundMessage, steps: Sequence[Step]) -> str:
@@ -121,8 +122,7 @@ def send_steps(message: OutboundMessage, steps: Sequence[Step]) -> str:
     """
     *earlier, last = steps
     for number, step in enumerate(earlier[message.parts_sent :], message.parts_sent + 1):
-        step(number)
-        keep_parts_sent(message, number)
+        keep_parts_sent(message, number, step(number))
     return last(None)
 
 

@@ -89,8 +89,8 @@ def test_a_text_without_room_beside_its_file_follows_it(
     job = send_job(door, mine, content="x" * 1_500)
     keep = sending.keep_parts_sent
 
-    def kept(message: Any, count: int) -> None:
-        keep(message, count)
+    def kept(message: Any, count: int, part_id: str) -> None:
+        keep(message, count, part_id)
         monkeypatch.setattr(sending, "keep_parts_sent", keep)
         raise Killed
 

@@ -8,8 +8,9 @@ import pytest
 
 from scripts.local.simulator.client import Simulator
 from shared import config, db
-from shared.channels import sending
+from shared.channels import changes, registry, sending
 from shared.channels.delivery_status import apply_delivery_status
+from shared.channels.inbound import InboundAccount, InboundReaction
 from shared.channels.whatsapp_qr.waha_content import bare_id
 from shared.db.credentials import encrypt
 from shared.models import TelegramBot
@@ -61,9 +62,9 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, part: int, *, is_kept: bool) -> Non
     """Once that part has left, and perhaps been kept as sent."""
     keep = sending.keep_parts_sent
 
-    def kept(message: Any, count: int) -> None:
+    def kept(message: Any, count: int, part_id: str) -> None:
         if is_kept or count != part:
-            keep(message, count)
+            keep(message, count, part_id)
         if count == part:
             monkeypatch.setattr(sending, "keep_parts_sent", keep)
             raise Killed
@@ -120,3 +121,42 @@ def test_a_gateway_gets_a_long_reply_in_one_piece_and_once(
     go_on(world, job)
     assert len([one for one in simulator.record(dialect) if one["text"]]) == 1
     assert [reply["status"] for reply in world.messages(role="assistant")] == ["DELIVERED"]
+
+
+@pytest.mark.parametrize("channel", ["whatsapp_cloud", "telegram"])
+def test_a_reaction_to_any_part_is_kept_with_the_reply(world: World, channel: str) -> None:
+    world.run(reply_is_ready(world, channel))
+    first, _second, last = ids_of_parts(world, channel)
+    account = InboundAccount(1, "n", world.chatbot)
+    for part in (first, last):
+        for emoji, data in (("👍", {"reaction": "👍"}), ("", {})):
+            assert changes.react(registry.channel(channel), account, InboundReaction(message_id=part, emoji=emoji)) == "changed"
+            assert world.messages(role="assistant")[0]["data"] == data
+
+
+def test_a_reaction_that_is_faster_than_what_is_kept_of_its_part_waits(world: World) -> None:
+    job = reply_is_ready(world, "telegram")
+    changes.react(
+        registry.channel("telegram"), InboundAccount(1, "n", world.chatbot), InboundReaction(message_id="49123:1", emoji="👍")
+    )
+    world.run(job)
+    db.rows("update parked_reaction set external_id = %s", [ids_of_parts(world, "telegram")[1]])
+    changes.apply_late_reactions()
+    assert world.messages(role="assistant")[0]["data"] == {"reaction": "👍"}
+
+
+@pytest.mark.parametrize(("said", "quoted"), [("b" * 3_000, "b" * 1_000), (None, "a" * 1_000)], ids=["told", "not told"])
+def test_a_quote_of_any_part_has_its_words_as_far_as_they_are_told(world: World, said: str | None, quoted: str) -> None:
+    world.run(reply_is_ready(world, "telegram"))
+    for part in ids_of_parts(world, "telegram")[1:]:
+        data = {"quoted": {"id": part, **({"text": said} if said else {})}}
+        asked = {"external_user_id": "49123", "external_id": f"asks-of-{part}", "content": "What is this?", "data": data}
+        world.service.accept_message({"chatbot_id": world.chatbot, "channel": "telegram", **asked})
+        world.drain()
+        kept = world.messages(role="user")[-1]["data"]["quoted"]
+        assert kept == {"id": part, "text": quoted, "role": "assistant"}
+
+
+def ids_of_parts(world: World, channel: str) -> list[str]:
+    """As the channel's answers named them, in their order."""
+    return [one["answered_id"] for one in world.simulator.record(SERVICES[channel]) if one["accepted"]]

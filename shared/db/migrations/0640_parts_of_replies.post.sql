@@ -1,0 +1,1 @@
+drop function quoted_words_v4(bigint, text, text, jsonb);
