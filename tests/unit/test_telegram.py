@@ -80,6 +80,15 @@ def test_files(content: dict[str, Any], kind: MediaKind, file_id: str, words: st
     assert item.data == ({"album": "9"} if "media_group_id" in content else {})
 
 
+def test_pictures_that_were_paid_for_are_files_and_previews_of_others_none() -> None:
+    shown = [{"type": "photo", "photo": SIZES}, {"type": "video", "video": {"file_id": "x"}}, {"type": "preview", "width": 9}]
+    item = read(paid_media={"star_count": 5, "paid_media": shown}, caption="Like these?")
+    assert [(file.kind, file.source["file_id"]) for file in item.media] == [(MediaKind.IMAGE, "large"), (MediaKind.VIDEO, "x")]
+    assert (item.kind, item.content, item.metadata["attachment"]) == (Kind.MEDIA, "Like these?", "paid_media")
+    item = read(paid_media={"star_count": 5, "paid_media": shown[2:]})
+    assert (item.media, item.metadata["unsupported"]) == ((), "paid_media")
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "data"),
     [

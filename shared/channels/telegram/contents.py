@@ -25,7 +25,7 @@ FILES = {
     "voice_note": MediaKind.VOICE,
     "live_photo": MediaKind.VIDEO,
 }
-#: Files of a rich message that are fetched.
+#: Files of one message that are fetched.
 MAX_FILES = 10
 
 
@@ -118,15 +118,16 @@ def _form(sent: Any) -> dict[str, Any]:
 
 
 def media_of(message: dict[str, Any]) -> tuple[Media, ...]:
-    """The message's file, or those of a rich message; of a picture, which comes in several sizes, the largest."""
+    """The message's file, those that were paid for, or those of a rich message; of a picture, which comes in several sizes, the
+    largest."""
     sizes = get_objects(message.get("photo")) or get_objects(get_path(message, "live_photo", "photo"))
     if sizes:
         return _file(MediaKind.IMAGE, max(sizes, key=_area), "image/jpeg")
     name = next((name for name in FILES if isinstance(message.get(name), dict)), "")
     if name:
         return _file(FILES[name], message[name])
-    blocks = rich.blocks_of(message.get("rich_message"))
-    return tuple(file for block in blocks for file in media_of(block))[:MAX_FILES]
+    holders = (*get_objects(get_path(message, "paid_media", "paid_media")), *rich.blocks_of(message.get("rich_message")))
+    return tuple(file for holder in holders for file in media_of(holder))[:MAX_FILES]
 
 
 def _area(size: dict[str, Any]) -> int:

@@ -33,7 +33,7 @@ from shared.channels.words import in_words
 ALLOWED = ("message", "edited_message", "callback_query", "message_reaction")
 #: Members whose message somebody wrote; all others are news of the chat, and nobody waits for an answer to those.
 _WRITTEN = (
-    *("text", "photo", *FILES, "location", "venue", "contact", "poll", "caption", "dice", "checklist", "paid_media", "story"),
+    *("text", "photo", *FILES, "paid_media", "location", "venue", "contact", "poll", "caption", "dice", "checklist", "story"),
     *("game", "web_app_data", "rich_message", "invoice", "giveaway", "giveaway_winners", "users_shared", "chat_shared"),
 )
 #: What people see and nobody is asked to answer, unless it has words.
