@@ -863,6 +863,16 @@ def test_only_persons_are_answered(chat: str) -> None:
     assert isinstance(evolution_item({"conversation": "hi"}, key={"remoteJid": jid}), IgnoredItem)
 
 
+@pytest.mark.parametrize("chat", ["120363@g.us", "status@broadcast", "1@newsletter"])
+@pytest.mark.parametrize("from_me", [False, True])
+def test_a_story_or_a_groups_message_is_nobodys_whoever_it_names(chat: str, from_me: bool) -> None:
+    """Some engines tell who wrote it, and the chat in its id alone."""
+    names = {"from": f"{PHONE}@c.us", "to": f"{PHONE}@c.us", "fromMe": from_me}
+    decorated = f"{str(from_me).lower()}_{chat}_3AM_{PHONE}@c.us"
+    for identity in (decorated, {"remote": chat, "id": "3AM", "_serialized": decorated}):
+        assert isinstance(waha_item(**names, id=identity, body="hi"), IgnoredItem)
+
+
 def test_a_kind_of_the_page_that_nobody_knows_is_kept_for_people() -> None:
     item = waha_item(_data={"type": "interactive_response"})
     assert isinstance(item, InboundMessage)
@@ -1059,7 +1069,11 @@ def test_waha_revoked(payload: dict[str, Any]) -> None:
 
 
 def test_waha_reaction() -> None:
-    item = waha_item("message.reaction", reaction={"text": "👍", "messageId": f"true_{PHONE}@c.us_X"})
+    identity = f"true_{PHONE}@c.us_X"
+    page_item = waha_item("message.reaction", reaction={"text": "👍", "messageId": {"fromMe": True, "_serialized": identity}})
+    assert isinstance(page_item, InboundReaction)
+    assert page_item.message_id == "X"
+    item = waha_item("message.reaction", reaction={"text": "👍", "messageId": identity})
     assert isinstance(item, InboundReaction)
     assert (item.message_id, item.emoji) == ("X", "👍")
 

@@ -31,7 +31,7 @@ from shared.channels.whatsapp_qr.content import (
 )
 from shared.channels.whatsapp_qr.gateway import reported_failure
 from shared.channels.whatsapp_qr.ids import message_id_in
-from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item
+from shared.channels.whatsapp_qr.messages import Envelope, address, identities, inbound_item, is_nobodys
 from shared.channels.whatsapp_qr.unwrap import field, first_text, text
 from shared.channels.whatsapp_qr.waha_content import DECORATED, bare_id, reading_of
 
@@ -73,7 +73,8 @@ def parse(body: dict[str, Any], /) -> list[InboundItem]:
 def _envelope(raw: dict[str, Any]) -> Envelope:
     data, decorated, from_me = raw.get("_data"), DECORATED.fullmatch(message_id_in(raw)), _from_me(raw)
     named = decorated[1] if decorated else get_text(raw, "id", "remote") or get_text(raw, "remote") or get_text(raw, "remoteJid")
-    chat_id = _address(_person(raw, "to" if from_me else "from") or named)
+    is_of_a_crowd = is_nobodys(_address(named))  # a story, perhaps, whose `from` may be who showed it
+    chat_id = _address(named if is_of_a_crowd else _person(raw, "to" if from_me else "from") or named)
     alternatives = _OF_THE_CHAT if from_me else _ALTERNATIVES
     return Envelope(
         raw=raw,
@@ -136,7 +137,8 @@ def _of_event(item: InboundItem, raw: dict[str, Any]) -> InboundItem:
 
 def _reaction(raw: dict[str, Any]) -> InboundItem:
     reaction = raw.get("reaction")
-    return inbound_item(_envelope(raw), Reaction(bare_id(text(reaction, "messageId")), text(reaction, "text")))
+    message_id = text(reaction, "messageId", "_serialized") or text(reaction, "messageId")
+    return inbound_item(_envelope(raw), Reaction(bare_id(message_id), text(reaction, "text")))
 
 
 def _vote(raw: dict[str, Any]) -> InboundItem:
