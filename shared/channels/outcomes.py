@@ -107,6 +107,9 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.UNKNOWN_CODE: "The provider refused it with a code that is not known. The operator has to look at it.",
 }
 
+#: Those that do not say what is wrong: people read the provider's own words beside them.
+TOLD_IN_WORDS = frozenset({Reason.REQUEST_REFUSED, Reason.REPORTED_FAILURE, Reason.UNKNOWN_CODE})
+
 
 @dataclass(frozen=True)
 class Meaning:

@@ -19,7 +19,7 @@ from peewee import fn
 
 from shared import db
 from shared.channels import health
-from shared.channels.outcomes import Reason
+from shared.channels.outcomes import Reason, explanation
 from shared.channels.registry import channel
 from shared.channels.whatsapp_cloud import template_store
 from shared.config import settings
@@ -194,6 +194,19 @@ def test_what_failed_is_sent_again_once(app: Flask, world: World, agent: User) -
     assert [row["content"] for row in world.messages(role="assistant")] == [reply["content"]] * 2
     assert statuses(world) == ["FAILED", "SENT"]
     assert "It was sent again." in emma.get(path_of(world)).text
+
+
+def test_a_reason_that_says_little_stands_beside_the_providers_words(app: Flask, world: World, agent: User) -> None:
+    world.say(channel="whatsapp_qr", user="49171@c.us")
+    world.drain()
+    emma = Visitor(app, agent)
+    said = "WhatsApp QR: HTTP 422: <b>Plus only</b>"
+    for reason in ("request_refused", "reported_failure", "unknown_code", "provider_failed"):
+        failed = Message.update(status="FAILED", error=said, metadata={"error_code": reason})
+        db.rows(failed.where(Message.role == "assistant"))
+        page = emma.get(path_of(world)).text
+        assert explanation(reason) in page
+        assert ("HTTP 422: &lt;b&gt;Plus only" in page) == (reason != "provider_failed"), reason
 
 
 def test_a_reply_follows_a_conversation_that_becomes_a_part_of_another(app: Flask, world: World, agent: User) -> None:

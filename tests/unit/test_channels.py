@@ -215,6 +215,7 @@ def test_every_reason_has_its_words() -> None:
     ("status", "message", "expected", "reason"),
     [
         (400, [{"exists": False, "jid": "1@s.whatsapp.net"}], PermanentRefusal, Reason.RECIPIENT_UNREACHABLE),
+        (400, [[{"exists": False, "number": "1"}]], PermanentRefusal, Reason.RECIPIENT_UNREACHABLE),
         (400, "Error: Connection Closed", AccountDown, Reason.SESSION_OFFLINE),
         (400, ["Error: Timed Out"], OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
         (400, ["Error: rate-overlimit"], Slowed, Reason.RATE_LIMITED),
@@ -283,6 +284,26 @@ def test_an_engines_words_are_the_reason_that_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("gateway", "body", "words"),
+    [
+        (waha, {"message": ["chatId must be a string"], "error": "Bad Request"}, "chatId must be a string; Bad Request"),
+        (waha, {"message": "Internal server error", **raised("no such chat")}, "no such chat; Internal server error"),
+        (waha, {"message": {"reason": "plus only"}, "error": None}, "plus only"),
+        (waha, "<html>502</html>", '"<html>502</html>"'),
+        (evolution, {"response": {"message": [["number is wrong", "text is wrong"]]}}, "number is wrong; text is wrong"),
+        (evolution, {"status": 400, "message": ["number is wrong"]}, "number is wrong"),
+        (evolution, {"status": 400, "response": {"message": [[{"exists": False, "jid": "1@s.whatsapp.net"}]]}}, ""),
+        (evolution, {"status": 400, "response": {"message": {"exists": False, "number": "1"}}}, ""),
+        (evolution, {"response": {"message": json.loads("[" * 500 + "]" * 500)}}, '{"response": {"message": ' + "[" * 275),
+    ],
+)  # fmt: skip
+def test_what_a_gateway_says_is_kept_as_people_say_it(gateway: Any, body: Any, words: str) -> None:
+    error: Any = gateway.classify_error(Response(400, json.dumps(body).encode(), {}))
+    assert error.words == words
+    assert ("exists: false" in str(error)) == (error.error_code == Reason.RECIPIENT_UNREACHABLE)
+
+
+@pytest.mark.parametrize(
     ("status", "body", "expected", "reason"),
     [
         (422, {"error": "not as expected", "status": "STOPPED"}, AccountDown, Reason.SESSION_OFFLINE),
@@ -291,6 +312,7 @@ def test_an_engines_words_are_the_reason_that_is_kept() -> None:
         (404, {"message": "Session not found"}, AccountDown, Reason.SESSION_OFFLINE),
         *((status, {}, ProviderFailed, Reason.PROVIDER_FAILED) for status in (408, 409, 421, 423, 424, 425, 449)),
         (500, {"message": "puppeteer"}, ProviderFailed, Reason.PROVIDER_FAILED),
+        (500, {"message": "Internal server error", **raised("Target closed")}, AccountDown, Reason.SESSION_OFFLINE),
         *((500, raised(said), AccountDown, Reason.SESSION_OFFLINE) for said in DEAD),
         (500, raised("Timed Out"), OutcomeUnknown, Reason.OUTCOME_UNKNOWN),
         (500, raised("2 UNKNOWN: no LID found for 5@s.whatsapp.net from server"), ProviderFailed, Reason.RECIPIENT_UNREACHABLE),

@@ -13,7 +13,7 @@ from werkzeug.exceptions import Forbidden, NotFound
 
 from shared import db
 from shared.channels.outbound_file import ways_of
-from shared.channels.outcomes import explanation
+from shared.channels.outcomes import TOLD_IN_WORDS, explanation
 from shared.db.outage import repeat_refused
 from shared.errors import InvalidPayload
 from shared.inbox import templates, thread, work
@@ -179,6 +179,7 @@ def _shown(found: dict[str, Any]) -> dict[str, Any]:
         "earlier": earlier,
         "before": before,
         "explanation": explanation,
+        "told_in_words": TOLD_IN_WORDS,
         "reasons": REASONS,
         "statuses": STATUSES,
         "channel_names": CHANNEL_NAMES,

@@ -31,6 +31,7 @@ from shared.channels.whatsapp_qr.gateway import (
     failure_of_gateway,
     insist,
     show,
+    words_in,
 )
 from shared.channels.whatsapp_qr.ids import id_in_answer, own_id
 from shared.channels.whatsapp_qr.uploads import CONTENT, post_with, with_ending
@@ -223,13 +224,19 @@ def _headers(api_key: str) -> dict[str, str]:
 
 def classify_error(answer: Response) -> Exception:
     """A number that does not exist is said by `exists: false`, everything else by its words or its status."""
-    messages = get_path(answer.json(), "response", "message")
-    messages = messages if isinstance(messages, list) else [messages]
-    text, words = f"WhatsApp QR: HTTP {answer.status}", "; ".join(str(one) for one in messages if one) or answer.excerpt()
-    if any(isinstance(one, dict) and one.get("exists") is False for one in messages):
-        return error_of(UNREACHABLE, f"{text}, the number is not on WhatsApp (exists: false)", words)
+    body, text = answer.json(), f"WhatsApp QR: HTTP {answer.status}"
+    if _is_unknown_number(said := get_path(body, "response", "message")):
+        return error_of(UNREACHABLE, f"{text}, the number is not on WhatsApp (exists: false)", "")
+    words = next(filter(None, map(words_in, (said, get_path(body, "message")))), "") or answer.excerpt()
     meaning = _meaning(answer.status, words.lower())
     return error_of(meaning, text, words, answer.retry_after(meaning.seconds))
+
+
+def _is_unknown_number(said: Any) -> bool:
+    """{"exists": false, "number": …}, also in a list, or in a list's list."""
+    outer = said if isinstance(said, list) else [said]
+    inner = (one for part in outer if isinstance(part, list) for one in part)
+    return any(get_path(one, "exists") is False for one in (*outer, *inner))
 
 
 def _meaning(status: int, words: str) -> Meaning:

@@ -74,6 +74,14 @@ def failure_of_gateway(status: int, words: str) -> Meaning:
     return next((meaning for sign, meaning in SAYINGS if sign in words.lower()), RETRY)
 
 
+def words_in(said: Any, levels: int = 3) -> str:
+    """What a gateway says of a failure, as people read it: a text, or texts in lists and objects; "" if it says nothing."""
+    if isinstance(said, list | dict):
+        inner = said.values() if isinstance(said, dict) else said
+        return "; ".join(dict.fromkeys(filter(None, (words_in(one, levels - 1) for one in inner)))) if levels else ""
+    return str(said).strip() if isinstance(said, str | int | float) and not isinstance(said, bool) else ""
+
+
 #: What WhatsApp's server answers to a message that it does not take -> why. 463: the number may not start chats for a while.
 _SERVER_CODES = {"463": Reason.NEW_CHATS_REFUSED}
 #: Characters of a gateway's own words for a failure that are kept.

@@ -22,6 +22,7 @@ from shared.channels.whatsapp_qr.gateway import (
     failure_of_gateway,
     insist,
     show,
+    words_in,
 )
 from shared.channels.whatsapp_qr.ids import id_in_answer, own_id
 from shared.channels.whatsapp_qr.uploads import CONTENT, post_with
@@ -186,8 +187,8 @@ def _headers(api_key: str) -> dict[str, str]:
 def classify_error(answer: Response) -> Exception:
     """What a send stage raises for an answer that is not 2xx."""
     body = answer.json()
-    said = get_path(body, "message") or get_path(body, "error") or get_path(body, "exception", "message")
-    words = str(said or answer.excerpt())
+    said = [get_path(body, "exception", "message"), get_path(body, "message"), get_path(body, "error")]
+    words = words_in(said) or answer.excerpt()
     text = f"WhatsApp QR: HTTP {answer.status}"
     if answer.status == 422 and isinstance(body, dict) and "status" in body:
         return error_of(OFFLINE, f"{text}, the session is {code_of(body['status']) or 'not connected'}", words)
