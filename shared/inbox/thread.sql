@@ -6,10 +6,13 @@ select conversation.id, conversation.chatbot_id, chatbot.name as chatbot_name, c
     coalesce(conversation.window_ends_at <= now(), false) as is_window_closed,
     case when conversation.owner = 'bot' and conversation.braked_until > now() then conversation.braked_until end as braked_until,
     conversation.assigned_to, assignee.name as assignee_name,
+    -- Why nothing leaves through its channel at present; null: the channel can send.
+    case when channel_is_down_v1(health.state) then coalesce(health.reason, '') end as channel_trouble,
     (select true from job where queue = 'ai-processing' and ordering_key = conversation.id::text and closed_at is null and not held)
         is not null and conversation.owner = 'bot' as is_writing
 from conversation join chatbot on chatbot.id = conversation.chatbot_id
     left join contact on contact.id = conversation.contact_id left join app_user assignee on assignee.id = conversation.assigned_to
+    left join channel_health health on health.chatbot_id = conversation.chatbot_id and health.channel = conversation.channel
 where chatbot.customer_id = :customer_id and conversation.id = coalesce(
     (select conversation_id from merged_conversation where merged_conversation.id = :conversation_id), :conversation_id)
 

@@ -196,6 +196,21 @@ def test_what_failed_is_sent_again_once(app: Flask, world: World, agent: User) -
     assert "It was sent again." in emma.get(path_of(world)).text
 
 
+def test_a_reply_that_waits_for_its_channel_is_not_called_on_its_way(app: Flask, world: World, agent: User) -> None:
+    account = health.account_of(channel("whatsapp_qr"), world.chatbot, f"s{world.chatbot}")
+    health.report(account, health.NEEDS_LOGIN, Reason.SESSION_OFFLINE)
+    world.say(channel="whatsapp_qr", user="49171@c.us")
+    world.drain()
+    assert statuses(world) == ["PENDING"]
+    emma, why = Visitor(app, agent), str(explanation(Reason.SESSION_OFFLINE))
+    page = emma.get(path_of(world)).text
+    assert (why in page, "◷ waits" in page, "on its way" in page, "/channels/" in page) == (True, True, False, False)
+    assert "/channels/" in Visitor(app, person("owner", world.customer, "Olga")).get(path_of(world)).text
+    health.lift(account, {Reason.SESSION_OFFLINE})
+    page = emma.get(path_of(world)).text
+    assert (why in page, "◷ waits" in page) == (False, False)
+
+
 def test_a_reason_that_says_little_stands_beside_the_providers_words(app: Flask, world: World, agent: User) -> None:
     world.say(channel="whatsapp_qr", user="49171@c.us")
     world.drain()
