@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from shared.channels import failed_replies, sending
 from shared.channels.choices import choices_in, numbered
 from shared.channels.formatting import to_whatsapp
+from shared.channels.outcomes import Reason
 from shared.channels.registry import channel
 from shared.channels.sending import OutboundMessage
 from shared.channels.whatsapp_qr import session
 from shared.channels.whatsapp_qr.dialects import Dialect, dialect
 from shared.channels.whatsapp_qr.gateway import key_of
 from shared.db import sql
+from shared.errors import OutsideFailure
 from shared.jobs.dead_letter import DeadLetter
 from shared.jobs.ledger import Job
 from shared.jobs.stage import actor
@@ -19,6 +23,8 @@ from shared.queues import Queue
 queries = sql.load(__file__)
 
 CHANNEL = channel("whatsapp_qr")
+#: Other names of a person that are tried.
+MOST_NAMES = 2
 
 
 @actor(
@@ -49,10 +55,27 @@ def send(job: Job) -> None:
 
 
 def _send(job: Job, message: OutboundMessage, gateway: Dialect, api_key: str, text: str) -> str:
-    name, chat = message.sender["session_name"], message.recipient
+    name = message.sender["session_name"]
     if message.file is None:
-        return gateway.send_text(name, api_key, chat, text, message.message_id)
+        return _under_some_name(message, lambda chat: gateway.send_text(name, api_key, chat, text, message.message_id))
     from shared.channels import sending_files
 
     with sending_files.loaded(job, message) as file:
-        return gateway.send_file(name, api_key, chat, file, message.message_id, text)
+        return _under_some_name(message, lambda chat: gateway.send_file(name, api_key, chat, file, message.message_id, text))
+
+
+def _under_some_name(message: OutboundMessage, send_to: Callable[[str], str]) -> str:
+    """Sends under the name that the customer wrote from. Gateways at times do not know that one, a phone number or a @lid, and so
+    have sent nothing; then under the person's other names."""
+    try:
+        return send_to(message.recipient)
+    except OutsideFailure as refusal:
+        if refusal.error_code != Reason.RECIPIENT_UNREACHABLE:
+            raise
+        for row in queries["other_names"].rows(message_id=message.message_id, recipient=message.recipient, most=MOST_NAMES):
+            try:
+                return send_to(row["name"])
+            except OutsideFailure as other_refusal:
+                if other_refusal.error_code != Reason.RECIPIENT_UNREACHABLE:
+                    raise
+        raise

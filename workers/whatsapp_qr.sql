@@ -15,3 +15,11 @@ select (claimed.job).*, (select to_jsonb(reply) from (
     where message.id = (claimed.job).message_id and message.role = 'assistant'
 ) reply) as loaded
 from send_claim_v3('whatsapp-qr-send', $1) claimed
+
+-- name: other_names(message_id, recipient, most)
+-- Under which else the person of a reply is known to WhatsApp: by phone number, by @lid. The newest first.
+select identity.name from message join conversation on conversation.id = message.conversation_id
+join contact_identity identity on identity.contact_id = conversation.contact_id and identity.family = contact_family_v1('whatsapp_qr')
+where message.id = :message_id and identity.left_at is null and identity.name <> contact_name_v1('whatsapp_qr', :recipient)
+    and (identity.name ~ '^[0-9]+$' or identity.name like '%@lid')
+order by identity.created_at desc limit :most

@@ -61,6 +61,7 @@ SAYINGS: tuple[tuple[str, Meaning], ...] = (
     ("promise was collected", UNCONFIRMED),
     # WhatsApp does not say who has this number: nobody, or its list is not there yet.
     ("no lid f", Meaning(Outcome.RETRY, Reason.RECIPIENT_UNREACHABLE)),
+    ("lid is missing in", Meaning(Outcome.RETRY, Reason.RECIPIENT_UNREACHABLE)),
     ("server returned error 463", Meaning(Outcome.FAIL, Reason.NEW_CHATS_REFUSED)),  # as `_SERVER_CODES` has it
 )
 #: Statuses by which a proxy says that it waited in vain for the gateway, which may have sent it.
