@@ -19,12 +19,13 @@ outside. web uses urls.py alone: what it has checked at providers, shared/channe
 
 from shared.http.client import MAX_RESPONSE_BYTES, Response, code_of, fetch, get, number_of, post
 from shared.http.exchange import Phases, cancel_calls, keys_of_calls
-from shared.http.failures import PASSING, CallCancelled, ConnectFailed
+from shared.http.failures import PASSING, REDIRECTS, CallCancelled, ConnectFailed
 from shared.http.pauses import retry_after
 
 __all__ = [
     "MAX_RESPONSE_BYTES",
     "PASSING",
+    "REDIRECTS",
     "CallCancelled",
     "ConnectFailed",
     "Phases",

@@ -14,6 +14,8 @@ from shared.http.exchange import ClientCertificateWanted, Exchange, ResponseTooL
 #: Statuses that pass by themselves, and before anything was done: a timeout on their side, a conflict, a connection meant for
 #: another host, locked, a dependency that failed, too early, try again.
 PASSING = frozenset({408, 409, 421, 423, 424, 425, 449})
+#: Another address is named, and not called: a page that says "maintenance", or a setting with http where it must be https.
+REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 
 
 class ConnectFailed(OutsideFailure):

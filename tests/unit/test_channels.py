@@ -19,6 +19,7 @@ from shared.channels.inbound import IgnoredItem, InboundItem, MalformedItem, par
 from shared.channels.outcomes import EXPLANATIONS, AccountDown, Meaning, Outcome, ProviderFailed, Reason, Slowed
 from shared.channels.registry import CHANNELS, SEND_QUEUES, Channel, UnknownChannel, channel, channel_of
 from shared.channels.telegram import errors as telegram
+from shared.channels.whatsapp_cloud import errors as cloud
 from shared.channels.whatsapp_cloud.errors import ERRORS, classify_error, meaning_of
 from shared.channels.whatsapp_qr import evolution, waha
 from shared.channels.whatsapp_qr.dialects import DIALECTS
@@ -171,11 +172,23 @@ def _classified(status: int, code: Any = None, **headers: str) -> Exception:
         (400, 13100, PermanentRefusal, Reason.UNKNOWN_CODE),
         (400, [4], PermanentRefusal, Reason.UNKNOWN_CODE),
         (400, None, ProviderFailed, Reason.PROVIDER_FAILED),
+        (401, None, AccountDown, Reason.TOKEN_INVALID),
+        (401, "invalid_key", AccountDown, Reason.TOKEN_INVALID),
+        (401, 131026, PermanentRefusal, Reason.RECIPIENT_UNREACHABLE),
+        (403, None, ProviderFailed, Reason.PROVIDER_FAILED),
     ],
 )
 def test_what_meta_says_decides_by_code_then_by_status(status: int, code: Any, expected: type[Exception], reason: Reason) -> None:
     error: Any = _classified(status, code)
     assert (type(error), error.error_code) == (expected, reason)
+
+
+@pytest.mark.parametrize("channel_errors", [cloud, telegram, waha, evolution])
+def test_a_redirect_which_nobody_follows_is_no_refusal(channel_errors: Any, caplog: pytest.LogCaptureFixture) -> None:
+    for status in (301, 302, 303, 307, 308):
+        problem = channel_errors.classify_error(Response(status, b"<html>Moved", {"Location": "https://maintenance.example"}))
+        assert (type(problem), problem.error_code) == (ProviderFailed, Reason.PROVIDER_FAILED)
+    assert not caplog.records
 
 
 def test_a_number_that_the_token_may_not_use_holds_its_replies() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from shared.channels.inbound import get_path
 from shared.channels.outcomes import Meaning, Outcome, Reason, error_of, report_unknown
 from shared.channels.telegram.api import description_of
-from shared.http import PASSING, Response, retry_after
+from shared.http import PASSING, REDIRECTS, Response, retry_after
 
 _TOKEN = Meaning(Outcome.HOLD, Reason.TOKEN_INVALID)
 _UNREACHABLE = Meaning(Outcome.FAIL, Reason.RECIPIENT_UNREACHABLE)
@@ -63,7 +63,7 @@ def classify_error(answer: Response) -> Exception:
 def _meaning_of(status: int, words: str, text: str, is_telegrams: bool) -> Meaning:
     if status >= 500:
         return _FAILED
-    if status in PASSING or (status in _READ and not is_telegrams):
+    if status in PASSING | REDIRECTS or (status in _READ and not is_telegrams):
         return _LATER
     said = words.lower() if status in (400, 403) else ""
     by_words = next((meaning for part, meaning in WORDS.items() if part in said), None)

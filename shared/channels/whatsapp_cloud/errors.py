@@ -141,6 +141,8 @@ def meaning_of(status: int, error: Mapping[str, Any]) -> Meaning:
         return meaning
     if status >= 500:
         return _FAILED
+    if status == 401:  # a business provider between Meta and us says so in words of its own
+        return _TOKEN
     if status in PASSING or not error:
         return _LATER
     return report_unknown("whatsapp_cloud", code_of(code), f"WhatsApp Cloud: HTTP {status}")

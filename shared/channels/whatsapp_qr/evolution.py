@@ -37,7 +37,7 @@ from shared.channels.whatsapp_qr.ids import id_in_answer, own_id
 from shared.channels.whatsapp_qr.uploads import CONTENT, post_with, with_ending
 from shared.config import settings
 from shared.db.credentials import constant_time_equal
-from shared.http import PASSING, Response
+from shared.http import PASSING, REDIRECTS, Response
 
 __all__ = [
     "create_session",
@@ -63,7 +63,7 @@ ERRORS: dict[int, Meaning] = {
     401: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
     403: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
     404: Meaning(Outcome.HOLD, Reason.SESSION_OFFLINE),  # there is no such instance
-    **dict.fromkeys(PASSING, RETRY),
+    **dict.fromkeys(PASSING | REDIRECTS, RETRY),
     413: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
     429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),
 }

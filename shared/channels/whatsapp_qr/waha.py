@@ -29,7 +29,7 @@ from shared.channels.whatsapp_qr.uploads import CONTENT, post_with
 from shared.channels.whatsapp_qr.waha_content import bare_id
 from shared.channels.whatsapp_qr.waha_events import CONNECTED, EVENTS, parse
 from shared.db.credentials import hmac_matches
-from shared.http import PASSING, Response, code_of
+from shared.http import PASSING, REDIRECTS, Response, code_of
 
 __all__ = [
     "create_session",
@@ -60,7 +60,7 @@ ERRORS: dict[int, Meaning] = {
     401: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
     403: Meaning(Outcome.HOLD, Reason.TOKEN_INVALID),
     404: Meaning(Outcome.HOLD, Reason.SESSION_OFFLINE),  # there is no such session
-    **dict.fromkeys(PASSING, RETRY),
+    **dict.fromkeys(PASSING | REDIRECTS, RETRY),
     413: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
     422: Meaning(Outcome.FAIL, Reason.REQUEST_REFUSED),
     429: Meaning(Outcome.SLOW, Reason.RATE_LIMITED, 5.0),
