@@ -103,6 +103,13 @@ def test_every_entry_change_message_and_status_counts_and_a_bad_one_drops_none(d
     ]
 
 
+@pytest.mark.parametrize("field", [["messages"], {"name": "messages"}, None, 7, ""])
+def test_a_change_whose_field_is_no_name_costs_no_other_one(door: FrontDoor, field: Any) -> None:
+    odd, good = change(door.number, messages=[written("wamid.1")]), change(door.number, messages=[written("wamid.2")])
+    assert door.meta(webhook({**odd, "field": field}, good)).status_code == 200
+    assert [message["external_id"] for message in accepted()] == ["wamid.2"]
+
+
 def test_the_same_delivery_again_is_the_same_message(door: FrontDoor, simulator: Simulator) -> None:
     body = webhook(change(door.number, messages=[written("wamid.1")]))
     for _ in range(3):

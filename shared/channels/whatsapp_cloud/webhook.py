@@ -93,7 +93,7 @@ def is_verify_token(token: str) -> bool:
 def parse_body(body: dict[str, Any]) -> list[InboundBatch]:
     """A batch for each change of each entry that is about messages, by the time of its first message."""
     changes = [change for entry in get_objects(body.get("entry")) for change in get_objects(entry.get("changes"))]
-    values = [(change.get("value"), change["field"]) for change in changes if change.get("field") in FIELDS]
+    values = [(change.get("value"), field) for change in changes if (field := get_text(change, "field")) in FIELDS]
     return in_order([parse_change(value, field) for value, field in values if isinstance(value, dict)], _first_time)
 
 
