@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask_babel import gettext
 
 from shared.ai import failures, local_model
 from shared.channels.outcomes import EXPLANATIONS
 from shared.http.failures import FAILURES
 from shared.jobs import operator
 from tests.unit.test_import_words import texts_of
-from web.desk import language
+from web.desk import call_words, language
 from web.desk.job_words import job_words
 
 #: Exceptions by which a job hears what is wrong, and what makes one of a channel's.
@@ -122,3 +123,54 @@ def test_an_error_is_shown_without_its_class(error: str | None, shown: str) -> N
     language.install(app)
     with app.test_request_context():
         assert job_words(error) == shown
+
+
+def exceptions_of_jobs(root: Path) -> set[str]:
+    """The names of ours that a job's error may begin with."""
+    bases = {"OutsideFailure"}
+    kinds = [
+        node
+        for path in [*(root / "shared").rglob("*.py"), *(root / "workers").glob("*.py")]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    while more := {kind.name for kind in kinds if {ast.unparse(base).split(".")[-1] for base in kind.bases} & bases} - bases:
+        bases |= more
+    return bases
+
+
+def test_no_class_of_ours_is_shown_to_who_reads_an_error(root: Path) -> None:
+    kinds = exceptions_of_jobs(root)
+    assert {"EndpointMoved", "EndpointBusy", "Refusal", "ConnectFailed"} < kinds
+    app = Flask("desk")
+    language.install(app)
+    with app.test_request_context():
+        assert [kind for kind in sorted(kinds) if job_words(f"{kind}: it is gone") != "it is gone"] == []
+        assert job_words("OSError: it is gone") == "it is gone"
+        assert job_words("WhatsApp: it is gone") == "WhatsApp: it is gone"
+
+
+@pytest.mark.usefixtures("german")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("the TLS handshake failed: certificate has expired", "das Zertifikat ist abgelaufen"),
+        ("the TLS handshake failed: self-signed certificate in certificate chain", "das Zertifikat hat keine vertrauenswürdige"),
+        ("the TLS handshake failed: unable to get local issuer certificate", "das Zertifikat lässt sich nicht prüfen"),
+        ("the TLS handshake failed: Hostname mismatch, not valid for 'x'.", "das Zertifikat gilt für einen anderen"),
+        ("the TLS handshake failed: WRONG_VERSION_NUMBER", "dort spricht es kein TLS"),
+        ("the TLS handshake failed: A_NEW_WORD", "A_NEW_WORD"),
+    ],
+)
+def test_a_code_of_openssl_is_said_in_words(text: str, shown: str) -> None:
+    before, said = job_words(f"ConnectFailed: shop.example cannot be reached: {text}").split("gescheitert: ")
+    assert before == "shop.example ist nicht erreichbar: Der TLS-Handshake ist "
+    assert said.startswith(shown)
+
+
+@pytest.mark.usefixtures("german")
+def test_a_class_of_python_is_said_in_words() -> None:
+    said = job_words("OutcomeUnknown: shop.example did not answer: ProtocolError")
+    assert said == "shop.example hat nicht geantwortet: es beendete die Verbindung"
+    words = {*call_words._TLS.values(), *call_words._NO_ANSWER.values()}
+    assert {word for word in words if gettext(word) == word} == set()

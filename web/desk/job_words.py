@@ -6,17 +6,17 @@ A test holds that each text which a stage, a channel or a provider's call gives 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from flask_babel import gettext
 
+from web.desk.call_words import no_answer_words, tls_words
 from web.desk.import_words import import_words
 from web.desk.known_texts import marked, patterns_of
 from web.desk.schema_words import translated
 
 #: The class of an exception, before its text.
-_CLASS = re.compile(
-    r"^(?:[A-Z][a-z]+)*(?:Error|Failed|Failure|Refusal|Refused|Unreadable|Exception|Timeout|Down|Unknown|NoAnswer|Gone|Died): "
-)
+_CLASS = re.compile(r"^(?!WhatsApp)(?:(?:[A-Z][a-z]+){2,}|[A-Z][A-Za-z]*Error|Refusal|Unreadable|Spoilt): ")
 
 #: Before what each of a chatbot's providers said, where several were asked (shared/ai/failover.py).
 _EACH_PROVIDER = re.compile(r"(?:\A|; )([\w.-]+(?::\d+)?): (?=AI provider: )")
@@ -93,12 +93,12 @@ _SAID = (
     marked("%(host)s cannot be reached: DNS did not answer"),
     marked("%(host)s cannot be reached: the connection was refused, or there is no route"),
     marked("%(host)s cannot be reached: no connection in time"),
-    marked("%(host)s cannot be reached: the TLS handshake failed: %(what)s"),
+    marked("%(host)s cannot be reached: the TLS handshake failed: %(tls)s"),
     marked("%(host)s cannot be reached: it wants a TLS certificate of ours (%(what)s)"),
     marked("%(host)s cannot be reached: the connection ended before the whole request had left"),
     marked("%(host)s did not answer: its response has no end"),
     marked("%(host)s did not answer in %(number)s s"),
-    marked("%(host)s did not answer: %(what)s"),
+    marked("%(host)s did not answer: %(cause)s"),
     marked("the call to %(host)s was ended from here"),
     marked("a header for %(host)s has characters that HTTP does not allow; does a key end in a line break?"),
     # channels
@@ -182,10 +182,12 @@ def _said(text: str) -> str:
         return "; ".join(f"{host}: {_said(why)}" for host, why in zip(named[::2], named[1::2], strict=True))
     for pattern, known in patterns_of(_SAID):
         if match := pattern.fullmatch(text):
-            return str(
-                gettext(known, **{name: _said(value) if name == "why" else value for name, value in match.groupdict().items()})
-            )
+            return str(gettext(known, **{name: _VALUES.get(name, str)(value) for name, value in match.groupdict().items()}))
     explained = str(gettext(text))  # a reason of a channel, which is a whole text
     if explained != text:
         return explained
     return said if (said := import_words(text)) != text else translated(text)
+
+
+#: Values that are texts themselves.
+_VALUES: Mapping[str, Callable[[str], str]] = {"why": _said, "tls": tls_words, "cause": no_answer_words}
