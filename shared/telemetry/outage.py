@@ -43,6 +43,11 @@ class Outage:
         """Whether one of these was what is wrong, at any time since the service went away."""
         return not self._logged.isdisjoint(words)
 
+    def lasts(self) -> float | None:
+        """Seconds since it was noticed first; None if nothing is wrong, as far as this process knows."""
+        since = self._since
+        return None if since is None else time.monotonic() - since
+
     def over(self) -> None:
         """Logs the end of an outage, if there was one."""
         if self._since is None:  # the common case, without the lock

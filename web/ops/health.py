@@ -74,6 +74,13 @@ def problems() -> Checks:
     return {name: said for name, said in checks.items() if said != "ok" and name not in needed_failed}
 
 
+def noticed_ago(check: str) -> float:
+    """Seconds since this process has known that a check is not well: its own requests notice an outage before anybody asks."""
+    outages = {"postgres": db.outage, "redis": outage}
+    known = outages[check].lasts() if check in outages else None
+    return max(known or 0.0, _reasons.fails_for(check))
+
+
 class _Latest:
     """The latest answer. One caller at a time asks again; the others get the one before, if there is any."""
 
@@ -99,6 +106,15 @@ class _Reasons:
 
     def __init__(self) -> None:
         self._logged: dict[str, tuple[str, float]] = {}
+        self._failing_since: dict[str, float] = {}
+
+    def note(self, check: str) -> None:
+        """It does not pass, since now or before."""
+        self._failing_since.setdefault(check, time.monotonic())
+
+    def fails_for(self, check: str) -> float:
+        """Seconds since it passed; 0 if it passes."""
+        return time.monotonic() - self._failing_since.get(check, time.monotonic())
 
     def log(self, check: str, reason: str) -> None:
         """Unless it was the same a moment ago."""
@@ -110,6 +126,7 @@ class _Reasons:
     def forget(self, check: str) -> None:
         """It passes now, so that the next failure is a new one."""
         self._logged.pop(check, None)
+        self._failing_since.pop(check, None)
 
 
 def _run_all() -> Checks:
@@ -120,6 +137,8 @@ def _run_all() -> Checks:
         checks[name] = failed or _run(name, check)
         if checks[name] == "ok":
             _reasons.forget(name)
+        else:
+            _reasons.note(name)
     return checks
 
 

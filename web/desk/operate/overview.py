@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -22,6 +23,7 @@ from web.desk import charts, desk
 from web.desk.access import allowed
 from web.desk.dates import COUNTED
 from web.desk.operate import words
+from web.desk.operate.check_words import check_words, remedy
 from web.ops import health as readiness
 
 
@@ -39,7 +41,7 @@ def overview_page() -> Response:
         workers=workers,
         swept=swept,
         scheduler_silent=scheduler_silent,
-        problems=readiness.problems(),
+        problems=_problems(),
         down=down_accounts(),
         tenants=overview.tenants(),
         pauses=pauses.overview(),
@@ -50,6 +52,20 @@ def overview_page() -> Response:
         words=words,
     )
     return make_response(page)
+
+
+def _problems() -> list[dict[str, Any]]:
+    """What is not well: which check, what it says, since when that is known here, and what to do."""
+    now = datetime.now(UTC)
+    return [
+        {
+            "check": name,
+            "said": check_words(said),
+            "noticed": now - timedelta(seconds=readiness.noticed_ago(name)),
+            "remedy": remedy(name, said),
+        }
+        for name, said in readiness.problems().items()
+    ]
 
 
 def _chart(rows: list[dict[str, Any]]) -> dict[str, Any]:
