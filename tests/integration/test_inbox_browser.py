@@ -272,6 +272,26 @@ def test_a_text_outlives_a_session_that_ended_while_it_was_written(browser: Brow
     assert composed(browser) == ["", "message"], "what was sent is no draft any more"
 
 
+def test_the_answer_to_a_form_that_is_refused_is_loaded_anew_and_led_back_to(browser: Browser, site: Site, world: World) -> None:
+    """It had the form's address, at which nothing can be opened: after a login "There is no such page"."""
+    address = open_conversation(browser, site, world)
+    colleague = person("agent", world.customer, "Bernd")
+    work.take(conversation()["id"], colleague.id, None, lambda: None)
+    browser.run("document.querySelector('.owner-bar [name=from]')?.remove(); document.querySelector('.owner-bar form').submit()")
+    until_shown(browser, ".thread .notice.bad", "Bernd has taken it already.")
+    browser.until("location.href === arguments[0]", address)
+    browser.run("location.reload()")
+    browser.until("!document.querySelector('.thread .notice.bad') && document.getElementById('composer')")
+    browser.run("document.querySelector('.owner-bar [name=from]')?.remove(); document.querySelector('.owner-bar form').submit()")
+    until_shown(browser, ".thread .notice.bad", "Bernd has taken it already.")
+    db.rows("delete from user_session")
+    browser.until("location.pathname === '/desk/login' && document.readyState === 'complete'")
+    browser.run("document.querySelector('#email').value = 'emma.agent.' + arguments[0] + '@example.com'", world.customer)
+    browser.run("document.querySelector('#password').focus()")
+    browser.type(PASSWORD + "\n")
+    browser.until("location.href === arguments[0] && document.getElementById('composer')", address)
+
+
 def test_what_is_erased_leaves_the_open_pages(browser: Browser, site: Site, world: World) -> None:
     open_conversation(browser, site, world, "My number is 4711")
     until_shown(browser, ".bubble", "My number is 4711")

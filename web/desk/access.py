@@ -15,7 +15,8 @@ from urllib.parse import quote, urlsplit
 from flask import Response, current_app, g, request, session, url_for
 from flask_babel import gettext, ngettext, refresh
 from flask_babel import lazy_gettext as _l
-from werkzeug.exceptions import Forbidden, NotFound
+from werkzeug.exceptions import Forbidden, HTTPException, NotFound
+from werkzeug.routing import RequestRedirect
 
 from shared import db
 from shared.models import Customer, User
@@ -104,9 +105,24 @@ def _to_login() -> Response:
 def _page_of_request() -> str:
     """The page that sent this request, as its browser says; "" if that is none of ours."""
     page = urlsplit(request.referrer or "")
-    addresses = current_app.create_url_adapter(request)
-    is_ours = addresses is not None and page.netloc == request.host and addresses.test(page.path, "GET")
+    is_ours = page.netloc == request.host and _is_page(page.path)
     return page.path + (f"?{page.query}" if page.query else "") if is_ours else ""
+
+
+def _is_page(path: str) -> bool:
+    """Whether something can be opened there. That of a form that is only sent is none (`nothing_here`)."""
+    addresses = current_app.create_url_adapter(request)
+    try:
+        return addresses is not None and addresses.match(path, "GET")[0] != "desk.nothing_here"
+    except RequestRedirect:
+        return True
+    except HTTPException:
+        return False
+
+
+def page_of_form() -> str:
+    """Of an answer to a form whose address opens no page: the page on which the form was; "" where it opens one."""
+    return "" if request.method == "GET" or _is_page(request.path) else _page_of_request()
 
 
 def may(role: str) -> bool:

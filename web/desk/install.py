@@ -99,6 +99,7 @@ def _for_templates() -> dict[str, object]:
     return {
         "may": access.may,
         "may_read_texts": access.may_read_texts,
+        "page_of_form": access.page_of_form,
         "rights": access.rights,
         "roles": access.ROLES,
         "menu": navigation.menu,

@@ -1,6 +1,10 @@
 // What all pages of the desk share: dialogs, copying, times in the reader's zone, "show more", and a lost connection.
 "use strict";
 
+// The answer to a form that was refused has the form's address, which opens no page: it gets that of the page with the form. So it is
+// loaded anew, led back to after a login, and sent to a colleague.
+if (document.body.dataset.page) history.replaceState(history.state, "", document.body.dataset.page);
+
 document.addEventListener("click", event => {
   const target = event.target.closest("[data-opens], [data-close], [data-copy], [data-select], [data-more]");
   if (!target) return;
