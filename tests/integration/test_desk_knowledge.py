@@ -137,3 +137,19 @@ def test_a_base_that_many_chatbots_use_names_a_few_of_them(world: World) -> None
     assert f"Used by {first}</p>" in owner.get(page).text
     db.rows(f"{own} from (select 'Bot ' || n as name from generate_series(1, 57) n) as many", [world.customer, base])
     assert f"Used by {first} and 57 more</p>" in owner.get(page).text
+
+
+def test_who_answers_a_question_after_a_colleague_keeps_what_was_written(app: Flask, world: World) -> None:
+    """It was a page that says "There is no such page", and the answer was gone."""
+    ids = knowledge_of(world)
+    gaps = f"/desk/c/{world.customer}/knowledge/{ids['base']}/gaps"
+    gap = db.scalar("select max(id) from knowledge_gap")
+    bernd, emma = (Visitor(app, person("owner", world.customer, name)) for name in ("Bernd", "Emma"))
+    assert bernd.post(f"{gaps}/{gap}/dismiss").status_code == 303
+    second = emma.post(f"{gaps}/{gap}/answer", content="Yes, for 9 euros.", url="https://shop.example/at")
+    assert second.status_code == 409
+    assert "This question is not open any more" in second.text
+    for kept in ("Do you ship to Austria &lt;b&gt;now&lt;/b&gt;?", "Yes, for 9 euros.", "https://shop.example/at"):
+        assert kept in second.text
+    assert f'action="{gaps.replace("gaps", "items/new")}"' in second.text, "saved from here it is an item of its own"
+    assert db.scalar("select count(*) from knowledge_item where starts_with(content, 'Yes, for 9')") == 0

@@ -283,7 +283,11 @@ def test_an_answer_is_improved_for_the_next_time(app: Flask, world: World, agent
     [reply] = world.messages(role="assistant")
     better = path_of(world, f"/messages/{reply['id']}/improve")
     emma = Visitor(app, agent)
-    assert emma.post(better, title="", content="x").status_code == 422
+    refused = emma.post(better, title=" ", content="Only on <Fridays>.")
+    assert refused.status_code == 422
+    assert re.search(rf'<form[^>]*action="{better}" data-refused>', refused.text), "it is still in its dialog, which opens"
+    assert 'rows="6" dir="auto" required >Only on &lt;Fridays&gt;.</textarea>' in refused.text
+    assert "data-refused" not in emma.get(path_of(world)).text
     assert emma.post(better, title="When do you ship to Austria?", content="On Fridays.").status_code == 303
     item = KnowledgeItem.select(KnowledgeItem.content).where(KnowledgeItem.title == "When do you ship to Austria?")
     assert db.scalar(item) == "On Fridays."

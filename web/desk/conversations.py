@@ -107,21 +107,22 @@ def improve(conversation_id: int, message_id: int) -> Response:
     """Writes what should have been answered into the chatbot's knowledge."""
     found = existing(conversation_id)
     asked = _question_of(own_message(found["id"], message_id))
+    given = forms.read(request.form, {"title": forms.text, "content": forms.text})
     try:
-        given = forms.read(request.form, {"title": forms.text, "content": forms.text})
         item = check(knowledge.ItemSchema, "knowledge item", given)
     except InvalidPayload as wrong:
         problem = translated_fields(wrong.errors, {"title": _("Question"), "content": _("Answer")})
-        return show(found, problem=_("The answer was not saved: %(problem)s", problem=problem), status=422)
+        return show(found, problem=_("The answer was not saved: %(problem)s", problem=problem), status=422, better=given)
     try:
         with db.transaction():
             item["asked_in"] = askers.asked_in(item["title"], asked)
             new = knowledge.create_item(g.customer.id, found["knowledge_base_id"], item) if found["knowledge_base_id"] else None
             if new is None:
-                return show(found, problem=_("This chatbot has no knowledge base. An owner can give it one."), status=409)
+                problem = _("This chatbot has no knowledge base. An owner can give it one.")
+                return show(found, problem=problem, status=409, better=given)
             audited("knowledge.item_created", "knowledge item", new["id"])
     except TooMany as refusal:
-        return show(found, problem=refusal_text(refusal), status=409)
+        return show(found, problem=refusal_text(refusal), status=409, better=given)
     flash(_("Saved. From the next question on the bot knows it."))
     return back(found)
 
@@ -152,8 +153,17 @@ def media(media_id: int) -> Response:
     return answer
 
 
-def show(found: dict[str, Any], problem: str = "", status: int = 200, draft: str = "", kind: str = "message") -> Response:
+def show(
+    found: dict[str, Any],
+    problem: str = "",
+    status: int = 200,
+    draft: str = "",
+    kind: str = "message",
+    better: Mapping[str, Any] | None = None,
+) -> Response:
+    """The page. `better`: the answer for the knowledge that was refused, which is still in its dialog."""
     more = {
+        "better": better,
         "problem": problem,
         "draft": draft,
         "kind": "note" if found["is_window_closed"] else kind,

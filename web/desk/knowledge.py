@@ -78,7 +78,7 @@ def items(base_id: int) -> Response:
 @allowed("owner")
 def new_item(base_id: int) -> Response:
     """The form of a new item."""
-    return _item_page(require_base(base_id), None, {"show_link": True, "is_active": True})
+    return item_page(require_base(base_id), None, {"show_link": True, "is_active": True})
 
 
 @desk.post(f"{BASE}/items/new")
@@ -90,14 +90,14 @@ def create_item(base_id: int) -> Response:
     try:
         checked = check(teaching.ItemSchema, "knowledge item", given)
     except InvalidPayload as problem:
-        return _item_page(base, None, given, translated_errors(problem.errors), status=422)
+        return item_page(base, None, given, translated_errors(problem.errors), status=422)
     try:
         with db.transaction():
             item = _there(teaching.create_item(g.customer.id, base_id, checked))
             audited("knowledge.item_created", "knowledge item", item["id"], name=checked["title"][:80])
     except TooMany as problem:
         flash(refusal_text(problem), "bad")
-        return _item_page(base, None, given, status=409)
+        return item_page(base, None, given, status=409)
     flash(_("Added. Your chatbots know it from now on."))
     return _to("desk.items", base_id=base_id)
 
@@ -107,7 +107,7 @@ def create_item(base_id: int) -> Response:
 def item(base_id: int, item_id: int) -> Response:
     """One item."""
     base, stored = require_base(base_id), _item(base_id, item_id)
-    return _item_page(base, stored, stored)
+    return item_page(base, stored, stored)
 
 
 @desk.post(f"{BASE}/items/<int:item_id>")
@@ -119,12 +119,12 @@ def save_item(base_id: int, item_id: int) -> Response:
     try:
         changes = check(teaching.ItemChangesSchema, "knowledge item", given)
     except InvalidPayload as problem:
-        return _item_page(base, stored, given, translated_errors(problem.errors), status=422)
+        return item_page(base, stored, given, translated_errors(problem.errors), status=422)
     with db.transaction():
         db.rows(KnowledgeItem.select(KnowledgeItem.id).where(KnowledgeItem.id == item_id).for_update())
         stored = _item(base_id, item_id)
         if request.form.get("version") != forms.version(stored, _ITEM):
-            return _item_page(base, stored, given, is_stale=True, status=409)
+            return item_page(base, stored, given, is_stale=True, status=409)
         teaching.change_item(g.customer.id, item_id, changes)
         audited("knowledge.item_changed", "knowledge item", item_id, name=teaching.name_of(item_id))
     flash(_("Saved. It holds from the next answer on."))
@@ -250,15 +250,17 @@ def _item(base_id: int, item_id: int) -> dict[str, Any]:
     return row
 
 
-def _item_page(
+def item_page(
     base: dict[str, Any],
     stored: dict[str, Any] | None,
     values: dict[str, Any],
     problems: dict[str, str] | None = None,
     *,
     is_stale: bool = False,
+    came_second: bool = False,
     status: int = 200,
 ) -> Response:
+    """The form. `came_second`: it has an answer to an open question that somebody else has answered meanwhile."""
     page = render_template(
         "desk/knowledge_item.html",
         base=base,
@@ -266,6 +268,7 @@ def _item_page(
         values=values,
         problems=problems or {},
         is_stale=is_stale,
+        came_second=came_second,
         version=forms.version(stored, _ITEM) if stored else "",
     )
     return make_response(page, status)

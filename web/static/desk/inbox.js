@@ -161,13 +161,18 @@
   document.addEventListener("click", event => {
     const button = event.target.closest("[data-improve]");
     if (!button) return;
-    const dialog = document.getElementById("improve");
-    dialog.querySelector("form").action = button.dataset.improve;
-    dialog.querySelector("[name=title]").value = button.dataset.title;
-    dialog.querySelector("[name=content]").value = button.dataset.content;
-    dialog.showModal();
-    dialog.querySelector("[name=content]").focus();
+    const form = document.querySelector("#improve form");
+    form.action = button.dataset.improve;
+    form.elements.title.value = button.dataset.title;
+    form.elements.content.value = button.dataset.content;
+    form.querySelector(".notice")?.remove(); // of another answer
+    showImproved();
   });
+  function showImproved() {
+    document.getElementById("improve").showModal();
+    document.querySelector("#improve [name=content]").focus();
+  }
+  if (document.querySelector("#improve [data-refused]")) showImproved(); // it is still there, with what is wrong
   if (!composer) return;
 
   // ---- Writing: a draft survives leaving the page, and a send of which nobody knows whether it arrived; Enter sends. It stays what it
