@@ -68,7 +68,11 @@ def test_a_file_is_imported_and_what_failed_is_told(app: Flask, world: World) ->
     faq = db.scalar(KnowledgeSource.select(KnowledgeSource.id).where(KnowledgeSource.location == "faq.csv"))
     shown = browser.get(f"{page}/{faq}").text
     assert "The 1 item that came from it goes, too" in shown
-    assert "<dt>The file, the last time</dt>" in shown
+    assert "<dt>The file, the last time</dt><dd>was new</dd>" in shown, "it is one: its items are counted above"
+    assert browser.post(f"{page}/file", file=(BytesIO(csv + b"And ribbons?,Yes.\n"), "faq.csv")).status_code == 303
+    world.drain()
+    shown = browser.get(f"{page}/{faq}").text
+    assert "<dt>The file, the last time</dt><dd>had changed</dd>" in shown
     assert browser.post(f"{page}/{faq}/delete").status_code == 303
     assert not db.rows(KnowledgeItem.select().where(KnowledgeItem.title == "Do you gift-wrap?"))
     assert browser.post(f"{page}/{faq}/sync").status_code == 404
