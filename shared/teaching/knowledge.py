@@ -184,6 +184,18 @@ def change_item(customer_id: int, item_id: int, changes: dict[str, Any]) -> dict
     return db.row(items().where(own))
 
 
+def put_aside(customer_id: int, base_id: int, title: str, but: int) -> list[int]:
+    """Items of the same question are found no more, for another answer takes their place. What they say is kept. Their ids."""
+    is_same = fn.lower(fn.btrim(KnowledgeItem.title)) == title.strip().lower()
+    of_base = (KnowledgeItem.knowledge_base == base_id) & (KnowledgeItem.id != but) & KnowledgeItem.is_active
+    ids = [
+        row["id"] for row in db.rows(KnowledgeItem.select(KnowledgeItem.id).where(of_base & is_same).order_by(KnowledgeItem.id))
+    ]
+    for item_id in ids:
+        change_item(customer_id, item_id, {"is_active": False})
+    return ids
+
+
 def delete_item(customer_id: int, item_id: int) -> str | None:
     """Deletes an item, and returns what the audit calls it; None if there is none."""
     columns = (KnowledgeItem.title, KnowledgeItem.asked_in)

@@ -293,6 +293,24 @@ def test_an_answer_is_improved_for_the_next_time(app: Flask, world: World, agent
     assert db.scalar(item) == "On Fridays."
 
 
+def test_an_improved_answer_takes_the_place_of_the_earlier_one(app: Flask, world: World, agent: User) -> None:
+    """Two items of one question were both found, and the bot went on with the wrong one."""
+    world.say()
+    world.drain()
+    [reply] = world.messages(role="assistant")
+    better = path_of(world, f"/messages/{reply['id']}/improve")
+    emma = Visitor(app, agent)
+    for title, content in (
+        ("To Rome?", "No."),
+        ("Do you ship to Austria?", "On Fridays."),
+        ("do you ship to austria? ", "Each day."),
+    ):
+        assert emma.post(better, title=title, content=content).status_code == 303
+    items = KnowledgeItem.select(KnowledgeItem.content, KnowledgeItem.is_active).where(KnowledgeItem.title.contains("?"))
+    assert {row["content"]: row["is_active"] for row in db.rows(items)} == {"On Fridays.": False, "Each day.": True, "No.": True}
+    assert "under the same question is switched off" in emma.get(path_of(world)).text
+
+
 def test_what_the_model_wrote_or_did_not_know_is_improved(app: Flask, world: World, agent: User) -> None:
     emma = Visitor(app, agent)
     replies = [ask(world, question) for question in ("When do you ship?", UNKNOWN, PERSON)]

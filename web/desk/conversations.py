@@ -104,7 +104,7 @@ def add_note(conversation_id: int) -> Response:
 @desk.post("/c/<int:customer_id>/conversations/<int:conversation_id>/messages/<int:message_id>/improve")
 @allowed("agent")
 def improve(conversation_id: int, message_id: int) -> Response:
-    """Writes what should have been answered into the chatbot's knowledge."""
+    """Writes what should have been answered into the chatbot's knowledge, in the place of what that says to the same question."""
     found = existing(conversation_id)
     asked = _question_of(own_message(found["id"], message_id))
     given = forms.read(request.form, {"title": forms.text, "content": forms.text})
@@ -121,9 +121,14 @@ def improve(conversation_id: int, message_id: int) -> Response:
                 problem = _("This chatbot has no knowledge base. An owner can give it one.")
                 return show(found, problem=problem, status=409, better=given)
             audited("knowledge.item_created", "knowledge item", new["id"])
+            earlier = knowledge.put_aside(g.customer.id, found["knowledge_base_id"], item["title"], new["id"])
+            for item_id in earlier:
+                audited("knowledge.item_changed", "knowledge item", item_id, name=knowledge.name_of(item_id))
     except TooMany as refusal:
         return show(found, problem=refusal_text(refusal), status=409, better=given)
     flash(_("Saved. From the next question on the bot knows it."))
+    if earlier:
+        flash(_("What it knew before under the same question is switched off. An owner finds it under Knowledge."))
     return back(found)
 
 
