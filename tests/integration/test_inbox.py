@@ -293,6 +293,25 @@ def test_an_answer_is_improved_for_the_next_time(app: Flask, world: World, agent
     assert db.scalar(item) == "On Fridays."
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\u200b\u2060", "(only invisible characters)"),
+        ("\u3164", "(only invisible characters)"),
+        ("\u200f👍🏽\ufe0f", "\u200f👍🏽\ufe0f"),
+    ],
+)
+def test_a_message_in_which_nothing_is_to_be_seen_is_told_as_one(
+    app: Flask, world: World, agent: User, text: str, shown: str
+) -> None:
+    world.say("x")
+    world.drain()
+    db.rows("update message set content = %s", [text])
+    page = Visitor(app, agent).get(path_of(world)).text
+    assert f'<p class="bubble-text" dir="auto">{shown}</p>' in page
+    assert page.count(shown) >= 3, "in the list, too"
+
+
 def test_an_improved_answer_takes_the_place_of_the_earlier_one(app: Flask, world: World, agent: User) -> None:
     """Two items of one question were both found, and the bot went on with the wrong one."""
     world.say()

@@ -29,13 +29,14 @@ from web.desk import desk, forms
 from web.desk.access import allowed, may_read_texts, note_look
 from web.desk.inbox import REASONS, kept_list, listing
 from web.desk.job_words import job_words
-from web.desk.message_words import CHANNEL_NAMES, STATUSES
+from web.desk.message_words import CHANNEL_NAMES, STATUSES, seen
 from web.desk.redirects import see_other
 from web.desk.refusals import refusal_text
 from web.desk.schema_words import translated_fields
 from web.files import FILE, answer_with
 
 desk.add_app_template_filter(job_words)
+desk.add_app_template_filter(seen)
 
 #: Said of a form that came back from the browser's memory, and whose key was sent before.
 SENT_BEFORE = _l("This form was sent before, with another text. Here is your text in a new form: send it again.")
