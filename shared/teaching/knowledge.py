@@ -5,7 +5,7 @@ Each verb is given the customer that it is for, and sees no other's rows: None i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -184,13 +184,14 @@ def change_item(customer_id: int, item_id: int, changes: dict[str, Any]) -> dict
     return db.row(items().where(own))
 
 
-def put_aside(customer_id: int, base_id: int, title: str, but: int) -> list[int]:
-    """Items of the same question are found no more, for another answer takes their place. What they say is kept. Their ids."""
-    is_same = fn.lower(fn.btrim(KnowledgeItem.title)) == title.strip().lower()
-    of_base = (KnowledgeItem.knowledge_base == base_id) & (KnowledgeItem.id != but) & KnowledgeItem.is_active
-    ids = [
-        row["id"] for row in db.rows(KnowledgeItem.select(KnowledgeItem.id).where(of_base & is_same).order_by(KnowledgeItem.id))
-    ]
+def put_aside(customer_id: int, base_id: int, better: Mapping[str, Any], made_of: Sequence[int]) -> list[int]:
+    """Items of the same question are found no more, for a better one takes their place; of imported ones, whose title may be that
+    of a whole page, only those that the answer was made of. What they say is kept. Their ids."""
+    is_same = fn.lower(fn.btrim(KnowledgeItem.title)) == better["title"].strip().lower()
+    is_other = (KnowledgeItem.knowledge_base == base_id) & (KnowledgeItem.id != better["id"])
+    is_meant = KnowledgeItem.document.is_null() | KnowledgeItem.id.in_(made_of)
+    earlier = KnowledgeItem.select(KnowledgeItem.id).where(is_other & KnowledgeItem.is_active & is_same & is_meant)
+    ids = [row["id"] for row in db.rows(earlier.order_by(KnowledgeItem.id))]
     for item_id in ids:
         change_item(customer_id, item_id, {"is_active": False})
     return ids

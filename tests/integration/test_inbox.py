@@ -24,6 +24,7 @@ from shared.channels.registry import channel
 from shared.channels.whatsapp_cloud import template_store
 from shared.config import settings
 from shared.inbox import lists, thread, work
+from shared.knowledge import sources
 from shared.models import Chatbot, Conversation, KnowledgeGap, KnowledgeItem, Message, User, UserSession, WhatsappTemplate
 from shared.operations import pauses, replays
 from shared.operations.dead_letters import Filter
@@ -328,6 +329,27 @@ def test_an_improved_answer_takes_the_place_of_the_earlier_one(app: Flask, world
     items = KnowledgeItem.select(KnowledgeItem.content, KnowledgeItem.is_active).where(KnowledgeItem.title.contains("?"))
     assert {row["content"]: row["is_active"] for row in db.rows(items)} == {"On Fridays.": False, "Each day.": True, "No.": True}
     assert "under the same question is switched off" in emma.get(path_of(world)).text
+
+
+def test_of_imported_items_only_what_an_answer_was_made_of_is_put_aside(app: Flask, world: World, agent: User) -> None:
+    """Each part of a page may have the page's title."""
+    emma = Visitor(app, agent)
+    base = db.scalar("select knowledge_base_id from chatbot where id = %s", [world.chatbot])
+
+    def improve(reply: dict[str, Any]) -> None:
+        path = path_of(world, f"/messages/{reply['id']}/improve")
+        assert emma.post(path, title="Shipping", content="On Fridays.").status_code == 303
+
+    def imported_is_active() -> bool:
+        return bool(db.scalar(KnowledgeItem.select(KnowledgeItem.is_active).where(KnowledgeItem.document.is_null(False))))
+
+    before = ask(world, "When do you ship?")
+    sources.start_import(base, sources.File("faq.csv", b"question,answer\nShipping,We ship on Mondays.\n"))
+    world.drain()
+    improve(before)
+    assert imported_is_active()
+    improve(ask(world, "When do you ship?"))
+    assert not imported_is_active()
 
 
 def test_what_the_model_wrote_or_did_not_know_is_improved(app: Flask, world: World, agent: User) -> None:

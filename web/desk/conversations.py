@@ -107,7 +107,8 @@ def add_note(conversation_id: int) -> Response:
 def improve(conversation_id: int, message_id: int) -> Response:
     """Writes what should have been answered into the chatbot's knowledge, in the place of what that says to the same question."""
     found = existing(conversation_id)
-    asked = _question_of(own_message(found["id"], message_id))
+    reply = own_message(found["id"], message_id)
+    asked = _question_of(reply)
     given = forms.read(request.form, {"title": forms.text, "content": forms.text})
     try:
         item = check(knowledge.ItemSchema, "knowledge item", given)
@@ -122,7 +123,7 @@ def improve(conversation_id: int, message_id: int) -> Response:
                 problem = _("This chatbot has no knowledge base. An owner can give it one.")
                 return show(found, problem=problem, status=409, better=given)
             audited("knowledge.item_created", "knowledge item", new["id"])
-            earlier = knowledge.put_aside(g.customer.id, found["knowledge_base_id"], item["title"], new["id"])
+            earlier = knowledge.put_aside(g.customer.id, found["knowledge_base_id"], new, _made_of(reply))
             for item_id in earlier:
                 audited("knowledge.item_changed", "knowledge item", item_id, name=knowledge.name_of(item_id))
     except TooMany as refusal:
@@ -221,7 +222,8 @@ def _noting(action: str, found: Mapping[str, Any], **details: Any) -> Callable[[
 
 def own_message(conversation_id: int, message_id: int) -> dict[str, Any]:
     own = (Message.conversation == conversation_id) & (Message.id == message_id)
-    columns = (Message.id, Message.role, Message.kind, Message.status, Message.content, Message.data, Message.reply_to)
+    kept = (Message.content, Message.data, Message.metadata)
+    columns = (Message.id, Message.role, Message.kind, Message.status, Message.reply_to, *kept)
     row = db.row(Message.select(*columns).where(own))
     if row is None:
         raise NotFound(_("There is no such message."))
@@ -232,6 +234,11 @@ def _question_of(reply: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What it answers."""
     question = Message.select(Message.id.alias("message_id"), Message.content.alias("question"))
     return db.rows(question.where(Message.id == reply["reply_to"]))
+
+
+def _made_of(reply: Mapping[str, Any]) -> list[int]:
+    """The knowledge items that the model was given for it."""
+    return [item["id"] for item in reply["metadata"].get("knowledge", ())]
 
 
 def key() -> str:
