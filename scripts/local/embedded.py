@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -136,16 +136,28 @@ class Services:
         self._redis = self._postgres = None
 
     def keep(self, ending: threading.Event) -> None:
-        """Starts each server again that has ended by itself, as PostgreSQL does on a full disk, until `ending`."""
+        """Starts each server again that has ended by itself, as PostgreSQL does on a full disk, until `ending`; says why it
+        cannot, once."""
+        told: set[str] = set()
         while not ending.wait(_LOOK):
             for name, server, start in (
                 ("PostgreSQL", self._postgres, self.postgres_start),
                 ("Redis", self._redis, self.redis_start),
             ):
                 if server is not None and server.poll() is not None:
-                    with suppress(ServiceFailed, OSError, psycopg2.Error, redis.RedisError):
-                        start()
-                        print(f"the embedded {name} had ended, and runs again", file=sys.stderr, flush=True)
+                    self._start_again(name, start, told)
+
+    def _start_again(self, name: str, start: Callable[[], None], told: set[str]) -> None:
+        try:
+            with filling(self.data_dir):
+                start()
+        except (ServiceFailed, OSError, psycopg2.Error, redis.RedisError) as problem:
+            if name not in told:
+                told.add(name)
+                print(f"the embedded {name} has ended, and is tried again: {problem}", file=sys.stderr, flush=True)
+        else:
+            told.discard(name)
+            print(f"the embedded {name} had ended, and runs again", file=sys.stderr, flush=True)
 
     def postgres_start(self) -> None:
         """Starts PostgreSQL and waits until it answers."""

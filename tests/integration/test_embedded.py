@@ -139,6 +139,32 @@ def test_servers_that_end_by_themselves_run_again(folder: Path, monkeypatch: pyt
     assert not both_answer()
 
 
+def test_why_a_server_that_ended_does_not_start_is_said_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL", "REDIS_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("scripts.local.embedded._LOOK", 0.05)
+    said = ""
+
+    def says(words: str) -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return words in said
+
+    with resolved_environment(folder):
+        settings, pid = folder / "postgres" / "postgresql.conf", folder / "postgres" / "postmaster.pid"
+        right = settings.read_text(encoding="utf-8")
+        settings.write_text(f"{right}\nno_such_setting = 1\n", encoding="utf-8")
+        log, attempts = folder / "postgres" / "server.log", "no_such_setting"
+        os.kill(int(pid.read_text(encoding="utf-8").split()[0]), signal.SIGKILL)
+        until(lambda: says('unrecognized configuration parameter "no_such_setting"'))
+        until(lambda: log.read_text(encoding="utf-8").count(attempts) > 2)
+        settings.write_text(right, encoding="utf-8")
+        until(lambda: says("the embedded PostgreSQL had ended, and runs again"))
+    assert said.count("the embedded PostgreSQL has ended, and is tried again: postgres did not start:") == 1
+
+
 def test_passwords_stay_the_same_while_servers_restart(fresh: Services) -> None:
     urls = (fresh.database_url, fresh.redis_url)
     fresh.postgres_crash()
