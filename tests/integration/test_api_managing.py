@@ -218,3 +218,25 @@ def test_a_bot_is_connected_and_a_provider_that_is_away_is_said(door: FrontDoor,
     door.world.simulator.faults([{"kind": "graph_account", "fault": "status", "status": 503}])
     away = mine("POST", f"/channels/whatsapp_cloud/{new_bot(mine)}", {"phone_number_id": "5551000", "secret": "EAA-own"})
     assert (away.status_code, away.headers["Retry-After"]) == (503, "60")
+
+
+def test_a_gateway_that_fails_is_to_be_asked_again(door: FrontDoor, mine: Business, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBLIC_URL", "https://chat.example")
+    config.reset()
+    path = f"/channels/whatsapp_qr/{new_bot(mine)}"
+    for status in (502, 429):
+        door.world.simulator.faults([{"kind": "waha", "fault": "status", "status": status}])
+        away = mine("POST", path, {"dialect": "waha"})
+        assert (away.status_code, away.headers.get("Retry-After")) == (503, "60")
+        assert f"the gateway answers HTTP {status}" in away.get_json()["detail"]
+    assert mine("DELETE", path).status_code == 404  # nothing is left of it
+    door.world.simulator.faults([{"kind": "waha", "fault": "status", "status": 403}])
+    assert mine("POST", path, {"dialect": "waha"}).status_code == 422
+
+
+def test_a_subscription_that_meta_cannot_make_now_is_to_be_asked_for_again(door: FrontDoor, mine: Business) -> None:
+    path = f"/channels/whatsapp_cloud/{new_bot(mine)}"
+    answered(mine("POST", path, {"phone_number_id": "5551000", "secret": "EAA-own", "waba_id": WABA}), 201)
+    door.world.simulator.faults([{"kind": "graph_account", "fault": "status", "status": 503}])
+    away = mine("POST", f"{path}/subscribe")
+    assert (away.status_code, away.headers.get("Retry-After")) == (503, "60")

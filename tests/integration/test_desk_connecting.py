@@ -135,7 +135,7 @@ def test_a_provider_that_fails_says_nothing_of_a_key_a_session_or_an_address(app
         ("whatsapp_cloud", "graph_account", {"status": 200, "body": "<html>"}, 503, "Meta hat eine Antwort gesandt, die"),
         ("telegram", "telegram", {"status": 429}, 503, "Telegram antwortet mit HTTP 429."),
         ("telegram", "telegram", {"status": 200, "body": "<html>"}, 503, "Telegram hat eine Antwort gesandt, die nicht"),
-        ("whatsapp_qr", "waha", {"status": 503}, 422, "das Gateway antwortet mit HTTP 503."),
+        ("whatsapp_qr", "waha", {"status": 503}, 503, "das Gateway antwortet mit HTTP 503."),
         ("whatsapp_qr", "waha", {"fault": "reset_before"}, 503, "hat nicht geantwortet: ProtocolError"),
     ],
 )
@@ -277,7 +277,7 @@ def test_a_gateway_that_makes_no_session_leaves_nothing_behind(app: Flask, world
     owner, page, bot = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/channels", new_bot(world)
     world.simulator.faults([{"kind": "waha", "fault": "status", "status": 503, "times": 1}])
     form = {"chatbot_id": str(bot), "dialect": "waha"}
-    assert owner.post(f"{page}/connect/whatsapp_qr", **form).status_code == 422
+    assert owner.post(f"{page}/connect/whatsapp_qr", **form).status_code == 503
     assert accounts.find(world.customer, "whatsapp_qr", bot) is None
     asked = [one["path"] for one in world.simulator.record("waha")]
     assert len(asked) == 2, "the second call deletes what the first one may have made"

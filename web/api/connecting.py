@@ -11,7 +11,7 @@ from werkzeug.exceptions import Conflict, ServiceUnavailable, UnprocessableEntit
 
 from shared import db
 from shared.channels import accounts, checks, connecting
-from shared.channels.checks import ProviderRefused
+from shared.channels.checks import NO_ANSWER, ProviderRefused
 from shared.channels.health import ChannelAccount
 from shared.channels.whatsapp_cloud import connect as cloud
 from shared.channels.whatsapp_qr.dialects import DIALECTS
@@ -84,7 +84,7 @@ def connect_channel(new: dict[str, Any], channel: str, chatbot_id: int) -> dict[
     except ProviderRefused as refusal:
         raise UnprocessableEntity(_detail(refusal)) from None
     except OutsideFailure as failure:
-        raise ServiceUnavailable(f"{_words('no_answer')} {failure}", retry_after=_RETRY_AFTER) from None
+        raise _later(str(failure)) from None
     [row] = [one for one in accounts.overview(customer_id()) if (one["channel"], one["chatbot_id"]) == (channel, chatbot_id)]
     return row
 
@@ -135,6 +135,8 @@ def subscribe_channel(channel: str, chatbot_id: int) -> Response:
     existing(row and row.get("waba_id"), "business account")
     with connections.asking(customer_id(), channel):
         step = checks.asked("subscription", lambda: cloud.subscribe_again(row or {}))
+    if step.problem == NO_ANSWER:
+        raise _later(step.words)
     if step.problem:
         raise UnprocessableEntity(f"{_words(step.problem)} {step.words}".strip())
     connections.noting(channel, chatbot_id)("channel.subscribed", step.found)
@@ -147,6 +149,11 @@ def _own(channel: str, chatbot_id: int) -> ChannelAccount:
 
 def _detail(refusal: ProviderRefused) -> str:
     return f"{_words(refusal.problem)} {refusal.words}".strip()
+
+
+def _later(how: str) -> ServiceUnavailable:
+    """The provider could not be asked, or fails: `how`."""
+    return ServiceUnavailable(f"{_words(NO_ANSWER)} {how}", retry_after=_RETRY_AFTER)
 
 
 def _words(problem: str) -> str:

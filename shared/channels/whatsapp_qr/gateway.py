@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.channels.checks import NO_ANSWER, ProviderRefused
+from shared.channels.checks import ProviderRefused
 from shared.channels.inbound import get_path, integer
 from shared.channels.outcomes import Meaning, Outcome, Reason
 from shared.channels.typing_indicator import TIMEOUT
@@ -147,10 +147,10 @@ def call_delete(path: str, headers: dict[str, str]) -> Response:
 
 
 def insist(answer: Response, what: str) -> Response:
-    """The answer to a call about a session. Raises ProviderRefused unless it is 2xx."""
+    """The answer to a call about a session. Raises ProviderRefused unless it is 2xx, OutsideFailure where it fails for now."""
     if not answer.ok:
         if answer.status >= 500 or answer.status == 429:  # which says nothing of the session, nor of its kind of gateway
-            raise ProviderRefused(NO_ANSWER, f"the gateway does not {what}", f"the gateway answers HTTP {answer.status}")
+            raise OutsideFailure(f"the gateway answers HTTP {answer.status}")
         problem = "key_refused" if answer.status in (401, 403) else "gateway_refused"
         words = f"HTTP {answer.status} {get_path(answer.json(), 'message') or answer.excerpt()}"
         raise ProviderRefused(problem, f"the gateway does not {what}: HTTP {answer.status}", words)
