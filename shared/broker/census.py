@@ -27,10 +27,11 @@ class Hand(NamedTuple):
     message_id: str
 
 
-def announce(queues: list[str], database: str | None = None) -> None:
-    """This process works on these queues, and for the jobs of this database, if it knows which it is."""
+def announce(queues: list[str], database: str | None = None, release: int | None = None) -> None:
+    """This process works on these queues, and for the jobs of this database, if it knows which it is. `release`: the number of
+    its code's newest migration."""
     broker = get_broker()
-    about = json.dumps({"host": HOST, "pid": os.getpid(), "queues": queues, "database": database})
+    about = json.dumps({"host": HOST, "pid": os.getpid(), "queues": queues, "database": database, "release": release})
     broker.client.hset(_key(), broker.broker_id, about)
 
 
@@ -51,8 +52,12 @@ def workers() -> list[dict[str, Any]]:
 
 def strangers(database: str) -> list[str]:
     """The living processes that work for another database. Who does not say for which, as in the release before, is none."""
-    others = [worker for worker in workers() if worker.get("database") not in (None, database)]
-    return [f"{worker['host']}/{worker['pid']}" for worker in others]
+    return [_place(worker) for worker in workers() if worker.get("database") not in (None, database)]
+
+
+def older_than(release: int) -> list[str]:
+    """The living processes whose code lacks this migration. Who does not say what it has is none."""
+    return [_place(worker) for worker in workers() if (worker.get("release") or release) < release]
 
 
 def in_hand() -> set[Hand]:
@@ -68,6 +73,10 @@ def taken_ago() -> dict[str, float]:
     taken = cast(dict[bytes, bytes], broker.client.hgetall(f"{broker.namespace}:__taken__"))
     now = redis_now_ms(broker.client)
     return {name.decode(): (now - int(at)) / 1000 for name, at in taken.items()}
+
+
+def _place(worker: dict[str, Any]) -> str:
+    return f"{worker['host']}/{worker['pid']}"
 
 
 def _key() -> str:

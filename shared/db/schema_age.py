@@ -60,6 +60,20 @@ def _where_else(session: Session) -> str | None:
     )
 
 
+def newest() -> int:
+    """The number of this code's newest migration: a later release has a higher one."""
+    return max(map(_number, _files("[0-9]*.sql")))
+
+
+def newest_post(session: Session) -> int:
+    """The number of the newest post file that the database has: code without it may need what that removed."""
+    return max((_number(name) for name in _applied(session) if name.endswith(".post.sql")), default=0)
+
+
+def _number(name: str) -> int:
+    return int(name.partition("_")[0])
+
+
 def _check_both_ways(session: Session) -> None:
     check(session)
     if newer := what_is_newer(session):

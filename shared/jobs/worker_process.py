@@ -27,6 +27,7 @@ from shared.broker.fair_queue import FairQueue, thread_limits
 from shared.broker.redis_broker import Broker as SwitchboardBroker
 from shared.broker.redis_broker import get_broker
 from shared.config import settings
+from shared.db import schema_age
 from shared.db.database_id import database_id
 from shared.jobs import pauses, stored_secrets, write_check
 from shared.jobs.ledger import leases
@@ -150,10 +151,10 @@ def keep_leases(stopping: threading.Event) -> None:
 
 
 def announce(database: str | None = None) -> None:
-    """Says to operators that this process is there, and for which database it works."""
+    """Says to operators that this process is there, for which database it works, and of which release it is."""
     broker = get_broker()
     try:
-        census.announce(sorted({queues.stage(name) for name in broker.queues}), database)
+        census.announce(sorted({queues.stage(name) for name in broker.queues}), database, schema_age.newest())
         outage.over()
     except redis.RedisError as problem:
         outage.noticed(problem)

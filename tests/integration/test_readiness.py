@@ -17,7 +17,7 @@ from shared.broker import census
 from shared.broker.connection import connect_redis
 from shared.broker.redis_broker import Broker, get_broker
 from shared.config import settings
-from shared.db import credentials
+from shared.db import credentials, schema_age
 from shared.db.session import Limits
 from shared.jobs.sweep import sweep_if_alone
 from shared.jobs.worker_process import keep_leases
@@ -219,6 +219,24 @@ def test_workers_of_another_database_are_told(well: FrontDoor, caplog: pytest.Lo
     assert (code, body["status"]) == (200, "degraded")
     assert "REDIS_NAMESPACE" in body["checks"]["workers"]
     [reason] = [getattr(record, "reason") for record in caplog.records if record.message == "health_check_failed"]  # noqa: B009
+    assert f"{worker['host']}/{worker['pid']}" in reason
+
+
+def test_workers_that_an_early_migration_has_broken_are_told(well: FrontDoor, caplog: pytest.LogCaptureFixture) -> None:
+    """Their statements fail from then on, and they look for jobs as before."""
+    with db.connection() as database:
+        needed = schema_age.newest_post(database.session)
+    get_broker().take(Queue.OUTGOING.value, 1)
+    keep_leases(Once())
+    assert ready(well)[1]["status"] == "ok", "of this release"
+    census.announce([Queue.OUTGOING], release=needed)
+    assert ready(well)[1]["status"] == "ok", "it has the newest post file: what came later removed nothing"
+    census.announce([Queue.OUTGOING], release=needed - 1)
+    code, body = ready(well)
+    assert (code, body["status"]) == (200, "degraded")
+    assert "workers of an earlier release run" in body["checks"]["workers"]
+    [reason] = [getattr(record, "reason") for record in caplog.records if record.message == "health_check_failed"]  # noqa: B009
+    [worker] = census.workers()
     assert f"{worker['host']}/{worker['pid']}" in reason
 
 

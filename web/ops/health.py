@@ -22,6 +22,7 @@ from shared.broker.probe import probe
 from shared.broker.redis_broker import DEAD_AFTER
 from shared.channels.registry import CHANNELS
 from shared.config import settings
+from shared.db import schema_age
 from shared.db.database_id import database_id
 from shared.errors import ServiceDown
 from shared.jobs import scheduled, stored_secrets
@@ -43,6 +44,11 @@ SELDOM = 30
 _STRANGERS = (
     "workers of another database use this Redis and take jobs of this one; give each system a REDIS_NAMESPACE of its own, and "
     "restart workers whose database was moved; this process's log says which"
+)
+#: Said where scripts/migrate --post came too early: what the workers of the last release do fails, and is done by others.
+_OUTDATED = (
+    "workers of an earlier release run, and scripts/migrate --post has removed what they need: jobs that they take wait; replace "
+    "them; this process's log says which"
 )
 #: Seconds after which it is logged again why a check still fails: those who ask every second must not fill the log.
 LOGGED_AGAIN = 60.0
@@ -211,10 +217,16 @@ def _scheduler() -> str:
 
 
 def _workers() -> str:
-    """Whether somebody takes jobs of each queue that is used, and nobody else does; a worker looks every 4 s, also when busy."""
+    """Whether somebody takes jobs of each queue that is used, and nobody who cannot do them; a worker looks every 4 s, also when
+    busy."""
     if (ours := database_id()) and (strangers := census.strangers(ours)):
         _reasons.log("workers", f"work for another database: {strangers}")
         return _STRANGERS
+    with db.connection() as database:
+        needed = schema_age.newest_post(database.session)
+    if outdated := census.older_than(needed):
+        _reasons.log("workers", f"of an earlier release than the database: {outdated}")
+        return _OUTDATED
     taken = census.taken_ago()
     silent = [
         f"{queue} ({queues.PROCESS_TYPES[queue]}): {_since(ago)}"
