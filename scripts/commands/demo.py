@@ -24,7 +24,7 @@ from scripts.local.demo.script import Scenario, Turn, faults, for_the_desk, load
 from scripts.local.demo.trouble import Trouble
 from scripts.local.embedded import Services
 from scripts.local.folders import ROOT, data_folder
-from scripts.local.front_door import bind_problem, door_addresses, door_url, generated_secrets
+from scripts.local.front_door import door_addresses, door_url, generated_secrets, must_be_usable
 from scripts.local.leftovers import empty_folder
 from scripts.local.ports import free_port
 from scripts.local.processes import BEHIND_WEB, ProcessManager, into_file
@@ -103,8 +103,7 @@ def port(environment: Mapping[str, str]) -> str:
         return str(free_port(8000))
     if not chosen.isdecimal() or not 1 <= int(chosen) <= 65_535:
         raise ServiceFailed(f"PORT={chosen} is not a port. Use a number from 1 to 65535.")
-    if problem := bind_problem(environment.get("WEB_HOST", ""), int(chosen)):
-        raise ServiceFailed(f"{problem} Free it, or choose another with PORT.")
+    must_be_usable(environment.get("WEB_HOST", ""), int(chosen))
     return chosen
 
 

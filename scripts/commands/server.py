@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
 
 import psycopg2
 import redis
@@ -21,7 +22,7 @@ import redis
 from scripts.commands.migrate import migrate_and_fill, why_not
 from scripts.local.embedded import resolved_environment
 from scripts.local.folders import DEFAULT_DATA, ROOT, data_folder, filling, private_folder
-from scripts.local.front_door import bind_problem, door_addresses, door_url, generated_secrets, readiness
+from scripts.local.front_door import bind_problem, door_addresses, door_url, generated_secrets, must_be_usable, readiness
 from scripts.local.occupied import Occupied, occupy
 from scripts.local.ports import free_port
 from scripts.local.processes import BEHIND_WEB, SMALL, ProcessManager
@@ -103,7 +104,7 @@ def _run(arguments: argparse.Namespace, stopping: threading.Event) -> None:
             behind_web=BEHIND_WEB,
         )
         if data != DEFAULT_DATA:
-            _say(f"commands in other terminals find it with: export SWITCHBOARD_DATA={data}")
+            _say(f"commands in other terminals find it with: export SWITCHBOARD_DATA={quote(str(data))}")
         _serve(processes, environment, own, stopping)
 
 
@@ -111,8 +112,7 @@ def _port(environment: Mapping[str, str]) -> str:
     """PORT, which has to be free; without one 8000, or another that is."""
     host, chosen = environment.get("WEB_HOST", ""), environment.get("PORT", "")
     if chosen:
-        if problem := bind_problem(host, int(chosen)):
-            raise _Refused(f"{problem} Free it, or choose another with PORT.")
+        must_be_usable(host, int(chosen))
         return chosen
     problem = bind_problem(host, _PORT)
     if problem is None:

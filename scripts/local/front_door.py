@@ -11,6 +11,7 @@ from contextlib import closing
 import requests
 
 from scripts.local.environment import DOOR_SECRETS
+from scripts.local.programs import ServiceFailed
 from shared.db.connecting import open_session
 from shared.db.session import COMMAND
 
@@ -67,6 +68,15 @@ def bind_problem(host: str, port: int) -> str | None:
     except OSError as problem:
         return _explained(problem, host, port)
     return None
+
+
+def must_be_usable(host: str, port: int) -> None:
+    """Raises ServiceFailed where nobody can listen at WEB_HOST and the PORT that somebody chose."""
+    problem = bind_problem(host, port)
+    if problem and problem.startswith("port"):
+        raise ServiceFailed(f"{problem} {'Free it, or choose' if 'taken' in problem else 'Choose'} another with PORT.")
+    if problem:
+        raise ServiceFailed(problem)
 
 
 def _explained(problem: OSError, host: str, port: int) -> str:

@@ -96,6 +96,7 @@ def taken() -> Iterator[int]:
         ({"CREDENTIALS_KEY": "hunter2"}, "CREDENTIALS_KEY: Must be a Fernet key"),
         ({"MEDIA_FOLDER": __file__}, "MEDIA_FOLDER: Must be a folder, or a place where one can be made"),
         ({"WEB_HOST": "192.0.2.1"}, "WEB_HOST=192.0.2.1 is not an address of this machine"),
+        ({"WEB_HOST": "192.0.2.1", "PORT": "8099"}, "Use 127.0.0.1 for this machine only, or 0.0.0.0 for all.\n"),
         ({"WEB_HOST": "no.such.host.invalid"}, "WEB_HOST=no.such.host.invalid is not an address of this machine"),
         ({"REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"}, "the Redis of REDIS_URL or REDIS_HOST cannot be used: Error 111"),
         ({"REDIS_URL": "redis://no.such.host.invalid"}, "the Redis of REDIS_URL or REDIS_HOST cannot be used: "),
@@ -205,7 +206,10 @@ def test_running_means_ready_and_a_second_one_in_the_folder_is_refused(door: Fro
 
 
 def test_a_signal_that_cuts_no_call_short_ends_it_with_all_that_it_started(door: FrontDoor, tmp_path: Path) -> None:
-    with running(tmp_path, PORT=str(free_port())) as (server, lines):
+    with running(tmp_path / "my shop's", PORT=str(free_port())) as (server, lines):
+        [command] = [line.partition("with: ")[2] for line in lines if "commands in other terminals" in line]
+        found = subprocess.run(f"{command}; printenv SWITCHBOARD_DATA", shell=True, capture_output=True, text=True, check=True)
+        assert found.stdout == f"{tmp_path}/my shop's\n", "as it is typed"
         until(lambda: any("/desk/link/" in line for line in lines))  # the last line: it waits for nothing but a signal now
         children = psutil.Process(server.pid).children(recursive=True)
         terminate_beside(server.pid)
