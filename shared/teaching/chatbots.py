@@ -197,6 +197,8 @@ def delete_chatbot(customer_id: int, chatbot_id: int) -> str | None:
         bot = db.row(Chatbot.select(Chatbot.name).where(is_own(customer_id, chatbot_id)).for_update())
         if bot is None:
             return None
+        # Nor is a message accepted (shared/queue_service.sql).
+        db.rows("select pg_advisory_xact_lock(hashtextextended('chatbot', %s))", [chatbot_id])
         count = db.scalar(Conversation.select(fn.COUNT(Conversation.id)).where(Conversation.chatbot == chatbot_id))
         if count:
             raise Refused(

@@ -12,12 +12,14 @@ from typing import Any
 import psycopg2
 import pytest
 
-from shared import config, db
+from shared import config, db, queue_service
 from shared.channels import sending
 from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.registry import channel
 from shared.config import settings
+from shared.errors import Refused, UnknownChatbot
 from shared.jobs import operator
+from shared.teaching import chatbots
 from tests.builders import World
 from tests.waiting import until
 
@@ -162,3 +164,31 @@ def test_three_deliveries_of_a_job_that_fails_are_one_attempt(world: World) -> N
     [job] = world.jobs()
     assert (job["state"], job["attempts"]) == ("delayed", 1)
     assert "refused" in job["last_error"]
+
+
+def test_a_chatbot_is_not_deleted_while_a_message_to_it_is_accepted(world: World) -> None:
+    """Neither is seen by the other until it has committed; the message would have been accepted, and answered by nobody."""
+    payload = {"chatbot_id": world.chatbot, "channel": "widget", "external_user_id": "visitor-1", "content": "Hello"}
+    accept = queue_service.queries["accept_messages"].text.replace("$1", "%s::jsonb")
+    with ThreadPoolExecutor() as pool:
+        with another_session() as cursor:
+            cursor.execute(accept, [json.dumps([{"n": 0, "payload": payload, "marks": []}])])
+            deleted = pool.submit(chatbots.delete_chatbot, world.customer, world.chatbot)
+            until_waiting(1)
+            cursor.connection.commit()
+            with pytest.raises(Refused, match="are on their way"):
+                deleted.result(30)
+        world.drain()
+        assert [row["status"] for row in world.messages(role="assistant")] == ["SENT"]
+
+
+def test_a_message_to_a_chatbot_that_is_being_deleted_is_refused(world: World) -> None:
+    empty = db.scalar("insert into chatbot (customer_id, name) values (%s, 'Otto') returning id", [world.customer])
+    message = {"chatbot_id": empty, "channel": "widget", "external_user_id": "visitor-1", "content": "Hello"}
+    with ThreadPoolExecutor() as pool:
+        with db.transaction():
+            assert chatbots.delete_chatbot(world.customer, empty) == "Otto"
+            accepted = pool.submit(queue_service.enqueue_incoming_message, **message)
+            until_waiting(1)
+        with pytest.raises(UnknownChatbot):
+            accepted.result(30)
