@@ -126,6 +126,9 @@ def test_a_provider_that_fails_says_nothing_of_a_key_a_session_or_an_address(app
     checks = owner.get(f"{session}/checks").text
     assert ("did not answer" in checks, "does not know this session" in checks) == (True, False)
     assert owner.post(f"{session}/secret", secret="a new key").status_code == 503
+    world.simulator.faults([{"kind": "waha", "fault": "status", "status": 200, "body": "<html>"}])
+    checks = owner.get(f"{session}/checks").text
+    assert ("did not answer" in checks, "does not know this session" in checks) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +139,7 @@ def test_a_provider_that_fails_says_nothing_of_a_key_a_session_or_an_address(app
         ("telegram", "telegram", {"status": 429}, 503, "Telegram antwortet mit HTTP 429."),
         ("telegram", "telegram", {"status": 200, "body": "<html>"}, 503, "Telegram hat eine Antwort gesandt, die nicht"),
         ("whatsapp_qr", "waha", {"status": 503}, 503, "das Gateway antwortet mit HTTP 503."),
+        ("whatsapp_qr", "waha", {"status": 200, "body": "<html>"}, 503, "das Gateway hat eine Antwort gesandt, die"),
         ("whatsapp_qr", "waha", {"fault": "reset_before"}, 503, "hat nicht geantwortet: ProtocolError"),
     ],
 )

@@ -141,6 +141,7 @@ _SAID = (
     marked("%(host)s answered HTTP %(number)s"),
     # connecting an account
     marked("the gateway answers HTTP %(number)s"),
+    marked("the gateway sent an answer that cannot be read"),
     marked("%(name)s answers HTTP %(number)s"),
     marked("%(name)s sent an answer that cannot be read"),
     marked("the chatbot has no active %(what)s to fetch files with"),

@@ -10,7 +10,7 @@ from typing import Any
 from shared.channels.checks import ProviderRefused, Step, asked
 from shared.channels.inbound import InboundAccount, SessionState
 from shared.channels.whatsapp_qr.dialects import dialect
-from shared.channels.whatsapp_qr.gateway import key_of
+from shared.channels.whatsapp_qr.gateway import UNREADABLE, key_of
 from shared.channels.whatsapp_qr.session import report
 from shared.config import settings
 from shared.errors import OutsideFailure
@@ -77,6 +77,8 @@ def _ask(row: Mapping[str, Any], key: str) -> SessionState:
     state = dialect(row["dialect"]).session_state(row["session_name"], key)
     if state.detail in _KEY_REFUSED:
         raise ProviderRefused("key_refused", "the gateway does not take this key", state.detail)
+    if state.detail.startswith("HTTP 2"):  # without a state: a proxy's page
+        raise OutsideFailure(UNREADABLE)
     if state.detail.startswith(_FAILS):
         raise OutsideFailure(f"the gateway answers {state.detail}")
     return state

@@ -30,6 +30,7 @@ from shared.channels.whatsapp_qr.gateway import (
     call_post,
     failure_of_gateway,
     insist,
+    insist_made,
     show,
     words_in,
 )
@@ -202,7 +203,7 @@ def create_session(session: str, api_key: str, hook: str, secret: str, /) -> Non
     """POST /instance/create."""
     webhook = {"enabled": True, "url": hook, "headers": {"apikey": secret}, "byEvents": False, "base64": True, "events": _EVENTS}
     body = {"instanceName": session, "integration": "WHATSAPP-BAILEYS", "qrcode": True, "webhook": webhook}
-    insist(call_post("/instance/create", body, _headers(api_key)), "make an instance")
+    insist_made(call_post("/instance/create", body, _headers(api_key)), "make an instance")
 
 
 def delete_session(session: str, api_key: str, /) -> None:

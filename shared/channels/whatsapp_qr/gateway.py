@@ -85,6 +85,8 @@ def words_in(said: Any, levels: int = 3) -> str:
 
 #: What WhatsApp's server answers to a message that it does not take -> why. 463: the number may not start chats for a while.
 _SERVER_CODES = {"463": Reason.NEW_CHATS_REFUSED}
+#: What is said of a 2xx that is not the gateway's own.
+UNREADABLE = "the gateway sent an answer that cannot be read"
 #: Characters of a gateway's own words for a failure that are kept.
 _MAX_WORDS = 300
 
@@ -155,6 +157,12 @@ def insist(answer: Response, what: str) -> Response:
         words = f"HTTP {answer.status} {get_path(answer.json(), 'message') or answer.excerpt()}"
         raise ProviderRefused(problem, f"the gateway does not {what}: HTTP {answer.status}", words)
     return answer
+
+
+def insist_made(answer: Response, what: str) -> None:
+    """Raises as `insist`, and OutsideFailure where the answer does not describe what was made: a proxy's page is no session."""
+    if not insist(answer, what).json():
+        raise OutsideFailure(UNREADABLE)
 
 
 def as_picture(data: Any, mime: Any = "image/png") -> str:

@@ -21,6 +21,7 @@ from shared.channels.whatsapp_qr.gateway import (
     call_post,
     failure_of_gateway,
     insist,
+    insist_made,
     show,
     words_in,
 )
@@ -153,7 +154,7 @@ def create_session(session: str, api_key: str, hook: str, secret: str, /) -> Non
     """POST /api/sessions."""
     webhook = {"url": hook, "events": _EVENTS, "hmac": {"key": secret}}
     body = {"name": session, "start": True, "config": {"webhooks": [webhook]}}
-    insist(call_post("/api/sessions", body, _headers(api_key)), "make a session")
+    insist_made(call_post("/api/sessions", body, _headers(api_key)), "make a session")
 
 
 def delete_session(session: str, api_key: str, /) -> None:
