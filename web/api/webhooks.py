@@ -26,7 +26,7 @@ from web.api.webhook_schemas import (
 from web.audited import audited
 
 #: What null means something for, in a change.
-_NULLABLE = ("chatbots", "channels", "headers", "rate_limit", "redelivery_schedule")
+_NULLABLE = ("url", "chatbots", "channels", "headers", "rate_limit", "redelivery_schedule")
 _WHAT = "webhook endpoint, or chatbot of it"
 #: What the audit calls a switch that is false, or true, now.
 _SWITCHES = {"active": ("disabled", "enabled"), "paused": ("resumed", "paused")}
