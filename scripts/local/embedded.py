@@ -136,16 +136,13 @@ class Services:
         self._redis = self._postgres = None
 
     def keep(self, ending: threading.Event) -> None:
-        """Starts each server again that has ended by itself, as PostgreSQL does on a full disk, until `ending`; says why it
-        cannot, once."""
+        """Until `ending`, starts what ended by itself again, as PostgreSQL does on a full disk; says once why it cannot."""
         told: set[str] = set()
         while not ending.wait(_LOOK):
-            for name, server, start in (
-                ("PostgreSQL", self._postgres, self.postgres_start),
-                ("Redis", self._redis, self.redis_start),
-            ):
-                if server is not None and server.poll() is not None:
-                    self._start_again(name, start, told)
+            if self._postgres is not None and self._postgres.poll() is not None:
+                self._start_again("PostgreSQL", self.postgres_start, told)
+            if self._redis is not None and self._redis.poll() is not None:
+                self._start_again("Redis", self.redis_start, told)
 
     def _start_again(self, name: str, start: Callable[[], None], told: set[str]) -> None:
         try:
