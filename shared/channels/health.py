@@ -107,7 +107,7 @@ def admit(job: Job, account: ChannelAccount) -> None:
     slow_for = account.health.get("slow_for") or 0.0
     if slow_for > 0:
         # Not all at the same moment.
-        raise Snooze(slow_for * random.uniform(1.0, 1.5), "the account sends too fast", Reason.RATE_LIMITED)
+        raise Snooze(slow_for * random.uniform(1.0, 1.5), "the account's provider takes nothing for now", Reason.HELD_TOO_LONG)
     if account.is_down and not account.health.get("probe_is_due"):
         hold(job, account, account.health.get("reason") or "")
 
@@ -161,7 +161,7 @@ def came_back(account: ChannelAccount) -> None:
 
 
 def slow_down(account: ChannelAccount, seconds: float) -> None:
-    """The provider takes no more from this account for a while."""
+    """The provider takes no more from this account for a while, or cannot be reached."""
     seconds = min(seconds, SLOWED_FOR)
     queries["slow"].rows(**account.key, seconds=seconds)
     log.info("channel_slowed", extra={**account.key, "seconds": seconds})

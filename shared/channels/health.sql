@@ -10,7 +10,7 @@ where (:lifts::text[] is null or exists (select from known where known.reason = 
     and not (:is_notice and exists (select from known where channel_is_down_v1(known.state)))
 
 -- name: slow(channel, chatbot_id, seconds)
--- The account sends too fast: its replies wait until then.
+-- The account sends too fast, or its provider cannot be reached: its replies wait until then.
 insert into channel_health as health (chatbot_id, channel, since, slow_until)
 select id, :channel, clock_timestamp(), clock_timestamp() + make_interval(secs => :seconds) from chatbot where id = :chatbot_id
 on conflict (chatbot_id, channel) do update set slow_until = greatest(health.slow_until, excluded.slow_until)

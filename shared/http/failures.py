@@ -17,9 +17,13 @@ PASSING = frozenset({408, 409, 421, 423, 424, 425, 449})
 #: Another address is named, and not called: a page that says "maintenance", or a setting with http where it must be https.
 REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 
+_CUT = "{host} cannot be reached: the connection ended before the whole request had left"
+
 
 class ConnectFailed(OutsideFailure):
-    """There was no connection, or it ended before the whole request had left. Trying again is safe."""
+    """There was no connection, or it ended before the whole request had left (`is_cut`). Trying again is safe."""
+
+    is_cut = False
 
 
 class CallCancelled(OutcomeUnknown):
@@ -78,6 +82,8 @@ def classify(problem: Exception, url: str, call: Exchange) -> OutsideFailure:
     meaning, code, text = _meaning(problem := _cause(problem), call)
     failure = meaning(text.format(host=host_of(url), problem=problem))
     failure.call_code = code
+    if isinstance(failure, ConnectFailed):
+        failure.is_cut = text is _CUT
     return failure
 
 
@@ -95,7 +101,7 @@ def _meaning(problem: Exception, call: Exchange) -> tuple[type[OutsideFailure], 
         # http.client checks a request's lines before it sends the first. Its text quotes the value, which may be a key.
         text = "a header for {host} has characters that HTTP does not allow; does a key end in a line break?"
         return PermanentRefusal, "invalid_header", text
-    return ConnectFailed, "connect_failed", "{host} cannot be reached: the connection ended before the whole request had left"
+    return ConnectFailed, "connect_failed", _CUT
 
 
 def _cause(problem: Exception) -> Exception:

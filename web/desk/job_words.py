@@ -105,6 +105,7 @@ _SAID = (
     marked("an earlier send may have arrived, and AMBIGUOUS_SEND=hold"),
     marked("waiting for a status of the earlier send"),
     marked("the account sends too fast"),
+    marked("the account's provider takes nothing for now"),
     marked("the account can send again"),
     marked("the 24-hour window closed before the reply could leave"),
     marked("the message was sent, but this could not be recorded: %(what)s"),

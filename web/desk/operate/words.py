@@ -33,7 +33,7 @@ CODES: Mapping[str, LazyString] = {
     "payment_missing": _l("the provider wants a payment method"),
     "session_offline": _l("the phone’s session is not connected"),
     "not_connected": _l("no account is connected"),
-    "held_too_long": _l("the channel could not send for a week"),
+    "held_too_long": _l("the channel could not send for too long"),
     "rate_limited": _l("more than the provider allows"),
     "window_closed": _l("the 24 hours were over"),
     "recipient_unreachable": _l("the recipient cannot be reached"),
