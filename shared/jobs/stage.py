@@ -143,6 +143,12 @@ class Stage:
             job = self.claim(job_id)
         except ServiceDown:
             raise redeliver(f"job {job_id} waits for PostgreSQL") from None
+        except Exception as problem:
+            if not db.is_passing(problem):
+                raise
+            # Cancelled, or lost a deadlock, as often as it was repeated: nothing has begun, and nobody has a mistake to look for.
+            log.warning("job_not_claimed", extra={"job": job_id, "queue": self.queue, "error": db.word_for(problem)})
+            raise redeliver(f"job {job_id} could not be claimed") from None
         if isinstance(job, NotClaimed):
             _nothing_to_do(job_id, job)
             return

@@ -19,6 +19,7 @@ from shared.channels.registry import channel
 from shared.config import settings
 from shared.errors import Refused, UnknownChatbot
 from shared.jobs import operator
+from shared.jobs.outcome import AttemptEnded
 from shared.teaching import chatbots
 from tests.builders import World
 from tests.waiting import until
@@ -164,6 +165,25 @@ def test_three_deliveries_of_a_job_that_fails_are_one_attempt(world: World) -> N
     [job] = world.jobs()
     assert (job["state"], job["attempts"]) == ("delayed", 1)
     assert "refused" in job["last_error"]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("57014", "canceling statement due to user request"), ("40P01", "deadlock detected")]
+)
+def test_a_claim_that_loses_again_and_again_comes_back_and_is_no_error_of_ours(world: World, state: str, words: str) -> None:
+    world.say()
+    world.run(world.jobs()[0]["id"])
+    job = world.jobs(queue="ai-processing")[0]
+    db.rows(
+        "create function lose() returns trigger language plpgsql as "
+        f"$$ begin raise exception '{words}' using errcode = '{state}'; end $$;"
+        "create trigger lose before update on job for each row execute function lose()"
+    )
+    raised = world.run(job["id"])
+    assert isinstance(raised, AttemptEnded), "of anything else Dramatiq logs a traceback, and counts it as one of four attempts"
+    db.rows("drop trigger lose on job; drop function lose()")
+    world.drain()
+    assert world.jobs(id=job["id"])[0]["state"] == "completed"
 
 
 def test_a_chatbot_is_not_deleted_while_a_message_to_it_is_accepted(world: World) -> None:
