@@ -109,8 +109,8 @@ MARKUP = re.compile(
 #: Letters that somebody escaped for JSON once too often.
 _ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _ESCAPED_LINE_END = re.compile(r"\\n\\n|(?<=[.!?…)。])\\n")
-#: What a program writes where there is no answer.
-_NOTHING = ("null", "undefined", "nan", "[object object]")
+#: What a program writes where there is no answer, letter for letter: "Null" is a German's answer.
+NOTHING = ("null", "undefined", "nan", "NaN", "[object Object]")
 _MAY_BE_WRAPPED = re.compile(r'\s*(?:```|[{\["]|json\s*[{\[]|<json>)', re.I)
 _CODE = re.compile(r"(```[\s\S]*?(?:```|\Z)|`[^`\n]*`)")
 
@@ -128,7 +128,7 @@ def cleaned(text: str, own_name: str = "") -> str:
     text = tool_results.without(text) if tool_results.MARK.search(text) else text
     text = roles.before_next_turn(roles.without_beginning(text, own_name), own_name)
     text = roles.without_end(text).strip()
-    return "" if is_blank(text) or text.lower() in _NOTHING else text
+    return "" if is_blank(text) or text in NOTHING else text
 
 
 def without_thoughts(text: str) -> str:

@@ -153,11 +153,8 @@ def _in_value(value: Any, offered: Collection[str], depth: int = _DEPTH) -> Tool
             return ToolCall(name, _arguments_beside(value))
         for key, inner in value.items():
             # {"hand_over": {"reason": "loop"}}, {"handover": true}; else it may be any member without the line
-            if (
-                ("_" in key or inner is True)
-                and not named_calls.is_denied(inner, beside=len(value) - 1)
-                and (name := named_calls.meant(key, offered))
-            ):
+            may_call = ("_" in key or inner is True) and not named_calls.is_denied(inner, beside=len(value) - 1)
+            if may_call and (name := named_calls.meant(key, offered)):
                 return ToolCall(name, _arguments(inner))
         value = list(value.values())
     inner_values = value if isinstance(value, list) else []

@@ -48,7 +48,11 @@ _AFTER_BEGUN = re.compile(
 )
 _DENIALS = ("false", "no", "none", "null")
 #: What says behind a name that the tool is not called: hand_over: false.
-_DENIED = re.compile(rf"[\"'”*_`]{{0,3}}\s?[:=]\s?[\"'“*_` ]{{0,3}}(?:{'|'.join(_DENIALS)})\b(?![^\S\n]*\w)|\"\s?:\s?\"\"", re.I)
+_DENIED = re.compile(
+    rf"[\"'”*_`]{{0,3}}\s?[:=]\s?[\"'“*_` ]{{0,3}}(?:{'|'.join(_DENIALS)})\b(?!-?\w|[^\S\n]*\w)[\"'”*_`]{{0,3}}(?P<closes>[\])]*)"
+    r"|\"\s?:\s?\"\"",
+    re.I,
+)
 #: [hand_over] where a line or a sentence begins, whatever follows.
 _CLOSED = re.compile(r"[\]}]")
 #: Tags that may have a tool's name for their text.
@@ -112,9 +116,11 @@ def find(text: str, names: Collection[str], *, or_denied: bool = False) -> Named
         return None
     name_of, tag_of = _patterns(frozenset(names))
     for found in name_of.finditer(text):
-        call = _alone(text, found)
-        if call and (not _DENIED.match(text, found.end()) or (or_denied and "{" not in text[call.start : found.start()])):
+        call, denied = _alone(text, found), _DENIED.match(text, found.end())
+        if call and not denied:
             return call
+        if call and denied and or_denied and "{" not in text[call.start : found.start()]:
+            return call._replace(end=denied.end()) if denied["closes"] else call  # [hand_over: no] We ship.
     tag = tag_of.search(text)
     if tag is None:
         return None

@@ -77,7 +77,7 @@ def _patterns(own_name: str) -> _Patterns:
     )
     begins = (
         rf"\A\s*(?:{template}\s*)+|\A\s*{ANSWER_HEAD}|\A\s*{head.format(sure)}{_WORDS}|\A\s*{head.format(maybe)}{_SENTENCE}"
-        rf"|\A\s*{_NOTE}\]\s*(?=\S)|\A\s*{asked}(?={_BOLD}{_any_of((*_ASSISTANTS, *doubtful))}{_BOLD}{_COLON})"
+        rf"|\A\s*{_NOTE}\]\s*(?=\S)|\A\s*{asked}(?={head.format(sure)}{_WORDS}|{head.format(maybe)}{_SENTENCE})"
     )
     begun = rf"(?:{head.format(_any_of((*_ASSISTANTS, *doubtful, *map(str.casefold, _ANSWERS))))}[*_]*|{_NOTE}\]?\s*)\Z"
     next_turn = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from shared.ai import calls, headed_thoughts, named_calls, roles, template_turns, tool_results
-from shared.ai.answer_text import MARKUP, PIPED, PREFIXES, TAGS, TRIGGERS, markers_of, visible_part
+from shared.ai.answer_text import MARKUP, NOTHING, PIPED, PREFIXES, TAGS, TRIGGERS, markers_of, visible_part
 from shared.ai.tools import TOOLS
 
 #: From where on nothing is for the customer, as far as can be told before the end.
@@ -76,8 +76,8 @@ _BEGUN_PART = re.compile(
     r"|<grok:render\b(?:(?!</grok:render>)[\s\S]){0,500}\Z|\ue200[^\ue201]{0,300}\Z|【[\d:]{0,8}(?:†[^】\n]{0,80})?\Z"
 )
 _MARKUP_LAST = re.compile(rf"(?:{MARKUP.pattern})\Z")
-#: How a text begins that may be no text: a call of a tool that is written as one, or thoughts without markers.
-_MAY_BE_CALL = ("{", "```", "[{")
+#: How a text begins that may be no text: a call of a tool that is written as one, JSON, or thoughts without markers.
+_MAY_BE_CALL = ("{", "```", "[{", "<json>", "json{", "json {", "json\n{", "json[", "json [", "json\n[")
 _BARE_BEGINNINGS = (
     *("analysis", "assistantanalysis", "assistantcommentary", "Here is my thought process:", "Here's my thought process:"),
     *TOOLS,
@@ -169,7 +169,7 @@ class VisibleText:
         if is_no_text or visible.startswith(_BARE_BEGINNINGS) or headed_thoughts.has_begun(visible):
             return ""
         is_decided = is_thinking or call is not None
-        may_be = may_begin_turn or any(start.startswith(visible) for start in (*_MAY_BE_CALL, *_BARE_BEGINNINGS))
+        may_be = may_begin_turn or any(start.startswith(visible) for start in (*_MAY_BE_CALL, *_BARE_BEGINNINGS, *NOTHING))
         return "" if (may_be or headed_thoughts.may_begin(visible)) and not is_decided else visible
 
     def _own_turn(self, text: str, *, is_ended: bool) -> tuple[str, bool]:

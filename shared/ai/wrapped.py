@@ -19,20 +19,9 @@ _JSON = ("json", "json5", "jsonc")
 _NAMED = re.compile(r"(?:json\s*(?=[{\[])|<json>\s*)?([{\[][\s\S]*[}\]])\s*(?:</json>|```)?", re.I)
 #: Members of an object in which an answer may be, the surest first, and those whose own members are looked at.
 _ANSWERS = (
-    *(
-        "answer",
-        "final_answer",
-        "response",
-        "final_response",
-        "reply",
-        "assistant",
-        "antwort",
-        "respuesta",
-        "réponse",
-        "resposta",
-    ),
-    *("risposta", "antwoord", "ответ", "回答", "action_input", "message", "nachricht", "mensaje", "text", "content", "output"),
-    *("output_text", "result", "final"),
+    *("answer", "final_answer", "response", "final_response", "reply", "assistant"),
+    *("antwort", "respuesta", "réponse", "resposta", "risposta", "antwoord", "ответ", "回答"),
+    *("action_input", "message", "nachricht", "mensaje", "text", "content", "output", "output_text", "result", "final"),
 )
 _AROUND = (*_ANSWERS, "data", "parameters", "arguments", "messages")
 #: What else such a name may have: final_answer, bot_response, reply_text, "Reply to customer".
@@ -81,7 +70,8 @@ def _loaded(text: str) -> Any:
 def _is_empty(value: Any) -> bool:
     """Whether JSON says nothing: {}, or {"answer": "", "sources": []}."""
     if isinstance(value, Mapping) and value:
-        return not any(value.values()) and any(str(name).lower() in _ANSWERS for name in value)
+        has_answer = any(str(name).lower() in _ANSWERS and inner in ("", None) for name, inner in value.items())
+        return has_answer and not any(value.values())
     return value in ("", {})
 
 
@@ -108,7 +98,7 @@ def _words_in(value: Any, depth: int = _DEPTH) -> str:
         return "".join(part["text"] for part in value if part["type"] == "text" and isinstance(part.get("text"), str)).strip()
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
         return _words_in(value[0], depth - 1)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or value.get("role") in ("user", "system"):
         return ""
     members = {_name(name): inner for name, inner in value.items()}
     found = (_words_in(members[name], depth - 1) for name in _ANSWERS if name in members)

@@ -56,7 +56,7 @@ _ENDED_BY = {
 }
 _EMPTY = frozenset({"br", "hr"})
 _POWER = re.compile(r"(?:\d|(?<![^\W\d_])[^\W\d_]{1,3})\Z")
-_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_RAISED = str.maketrans("0123456789+-−no", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ°")
 _BLANKS = re.compile(r"\s+")
 _BULLET = re.compile(r" *(?:-|\d+\.)")
 #: An item of a list as Markdown has it, in a paragraph of HTML.
@@ -238,9 +238,9 @@ class _Writer:
 
     def _raised(self, words: str, start: int) -> str:
         """A power, behind a number or a unit; elsewhere the number of what the answer is taken from (citations.py)."""
-        if not words.isdecimal():
-            return words
-        return words.translate(_RAISED) if _POWER.search(self.text, max(0, start - 5), start) else f"[{words}]"
+        if re.fullmatch(r"[+−-]?\d{1,4}|[no]", words) and _POWER.search(self.text, max(0, start - 5), start):
+            return words.translate(_RAISED)
+        return f"[{words}]" if words.isdecimal() else words
 
 
 def _unescaped(words: str) -> str:

@@ -330,6 +330,8 @@ def test_a_text_of_nothing_but_beginnings_hangs_nobody(text: str) -> None:
         ("{'hand_over': False, 'answer': 'We ship.'}", "We ship."),
         ("hand_over: false\n\nWe ship.", "We ship."),
         ("We ship.\n**hand_over:** no", "We ship."),
+        ("[hand_over=false] We ship.", "We ship."),
+        ("[hand_over: **no**]\nWe ship.", "We ship."),
         ('We ship.\n{"hand_over": false}', "We ship."),
     ],
 )
@@ -339,7 +341,13 @@ def test_a_tool_that_an_answer_says_it_does_not_call_is_not_called(text: str, sa
 
 
 @pytest.mark.parametrize(
-    "text", ['{"hand_over": null}', '{"hand_over": true, "answer": "One moment."}', "hand_over: no knowledge"]
+    "text",
+    [
+        '{"hand_over": null}',
+        '{"hand_over": true, "answer": "One moment."}',
+        "hand_over: no knowledge",
+        "Hi.\nhand_over: no-match",
+    ],
 )
 def test_a_tool_that_is_named_without_a_no_is_called(text: str) -> None:
     answer = parsed({"content": text})

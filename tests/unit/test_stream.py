@@ -773,6 +773,8 @@ def test_a_role_before_an_answer_is_not_shown(begins: str) -> None:
     [
         ("Customer: Do you ship?\nAssistant: Yes.", "Yes."), ("**Kunde:** Hallo?\n\n**Assistant:** Hi", "Hi"),
         ("Customer: Anna\nOrder: 12", "Customer: Anna\nOrder: 12"), ("Customers: many", "Customers: many"),
+        ("Customer: Anna\nReply: by Monday", "Customer: Anna\nReply: by Monday"), ('json\n{"answer": "Hi"}', "Hi"),
+        ('<json>{"answer": "Hi"}</json>', "Hi"), ("null", ""), ("Null", "Null"),
         ("<message>Hi</message>", "Hi"), ("<customer_reply>\nHi</customer_reply>", "Hi"), ("<text> is a tag", "<text> is a tag"),
         ("<answer>\nHi\n</answer>", "Hi"), ("<response>Hi</response>", "Hi"), ("<final_answer>Hi</final_answer>", "Hi"),
         ("The <output> is Hi", "The <output> is Hi"), ("<output> is a tag", "<output> is a tag"),

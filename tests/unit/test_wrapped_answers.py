@@ -48,7 +48,8 @@ def test_an_answer_in_json_that_reached_its_limit_is_read(content: str, words: s
     [
         '{"price": 5, "currency": "EUR"}', '{"name": "Ana"}', "{5}", '{"a": {"b": "c"}}', '[{"price": 5}, {"price": 6}]', "{'a'}",
         'Send {"answer": "yes"} to it.', '{"answer": ["a", "b"]}', '{"answer": 5}', '{"items": {"answer": "x"}}', "[1]",
-        '{"customer_message": "Hi"}', '{"order_text": "x y"}', "JSON is {a format}",
+        '{"customer_message": "Hi"}', '{"order_text": "x y"}', "JSON is {a format}", "Null", "Nan",
+        '{"answer": false}', '{"messages": [{"role": "user", "content": "Hi"}]}',
     ],
 )  # fmt: skip
 def test_json_that_wraps_no_answer_is_said_as_it_is(content: str) -> None:
@@ -56,7 +57,7 @@ def test_json_that_wraps_no_answer_is_said_as_it_is(content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["null", "undefined", " NaN\n", "[object Object]", "{}", "```json\n{}\n```", '""', '{"answer": ""}']
+    "content", ["null", "undefined", "nan", " NaN\n", "[object Object]", "{}", "```json\n{}\n```", '""', '{"answer": ""}']
 )
 def test_what_a_program_writes_where_there_is_no_answer_is_none(content: str) -> None:
     with pytest.raises(NoText):

@@ -53,6 +53,7 @@ WRITTEN = [
         "Press <code>Ctrl</code> on <font color='red'>any</font> <mark>key</mark>: 5 m<sup>2</sup>",
         "Press `Ctrl` on any key: 5 m²",
     ),
+    ("30<sup>o</sup>C, 10<sup>-6</sup>, x<sup>n</sup>, 1<sup>st</sup>", "30°C, 10⁻⁶, xⁿ, 1st"),
     ('<p>Here:</p><img src="https://x.example/a.png" alt="Our map"/>', "Here:\n\n![Our map](https://x.example/a.png)"),
     ('Here: <img src="https://x.example/a.png">', "Here: ![](https://x.example/a.png)"),
     ('<p>Hi <img src="smile.png" alt=":)"> you</p>', "Hi :) you"),
@@ -123,24 +124,10 @@ def test_any_text_is_read(pieces: list[str]) -> None:
 @pytest.mark.parametrize(
     "piece",
     [
-        "<b>",
-        "<p>a</p>",
-        "<b ",
-        "<",
-        "</b>",
-        "<ul><li>",
-        "<a href=",
-        " \n",
-        "<p></p>",
-        "<br>",
-        "<b> ",
-        "<b>x \n",
-        "<tr><td>",
-        "<img ",
-        "<html>",
-        "<pre>",
+        "<b>", "<p>a</p>", "<b ", "<", "</b>", "<ul><li>", "<a href=", " \n", "<p></p>", "<br>", "<b> ", "<b>x \n", "<tr><td>",
+        "<img ", "<html>", "<pre>",
     ],
-)
+)  # fmt: skip
 def test_no_text_keeps_anybody_waiting(piece: str) -> None:
     for length in (written_html.MAX_LENGTH - 10, 131_072):
         text = piece * (length // len(piece)) + "</"
