@@ -132,7 +132,7 @@ def _of_days(first: list[list[str]]) -> Layout | None:
         above, below = first[:number], first[number:]
         if any(is_of_days(row[0]) for row in above) or not is_of_days(below[0][0]):
             continue
-        if is_week([row[0] for row in below if row[0]]):
+        if is_week([row[0] for row in below if row[0]], (cell for row in below for cell in row[1:])):
             names = above[-1] if above and len(list(filter(None, above[-1]))) > 1 else []
             more = tuple(range(2, max(map(len, below))))
             return Layout(((0, -1 if names else 1),), header=number, names=names, more=more, is_list=True)
@@ -233,8 +233,7 @@ def _all_numbers(place: int, below: Sequence[Row]) -> bool:
 
 
 def _all_days(place: int, below: Sequence[Row]) -> bool:
-    cells = _cells(place, below)
-    return is_week(cells)
+    return is_week(_cells(place, below), (cell for row in below for cell in [*row[:place], *row[place + 1 :]]))
 
 
 def _naming(row: Row, below: Sequence[Row]) -> int:

@@ -204,7 +204,9 @@ def _found(rows: Iterator[Row], delimiter: str, names: _Names) -> Iterator[tuple
         elif row != _stripped(header):  # which some repeat above each section
             wanted.append((number, row))
     named = [(row[asked[0]] if asked[0] < len(row) else "") for _, row in wanted]
-    if layout.is_list and len(wanted) > 1 and named[0] and is_week(list(filter(None, named)), may_be_people=names_people(layout)):
+    beside = (cell for _, row in wanted for place, cell in enumerate(row) if place != asked[0])
+    is_list = layout.is_list and len(wanted) > 1 and bool(named[0])
+    if is_list and is_week(list(filter(None, named)), beside, may_be_people=names_people(layout)):
         above = [cells[0] for _, row in first[: layout.header] if len(cells := list(filter(None, _stripped(row)))) == 1]
         yield from _week(wanted, layout, (above or [names.sheet or names.file])[-1])
         return

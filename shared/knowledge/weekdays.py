@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 
@@ -17,8 +17,8 @@ _DAYS = _words(
     " montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag mo di mi do fr sa so"
     " täglich feiertag feiertage wochenende"
     " lundi mardi mercredi jeudi vendredi samedi dimanche lun mar mer jeu ven sam dim"
-    " lunes martes miércoles jueves viernes sábado sábados domingo domingos mié jue vie sáb dom"
-    " lunedì martedì mercoledì giovedì venerdì sabato domenica gio"
+    " lunes martes miércoles jueves viernes sábado sábados domingo domingos mié mie jue vie sáb dom"
+    " lunedì martedì mercoledì giovedì venerdì sabato domenica gio sab"
     " maandag dinsdag woensdag donderdag vrijdag zaterdag zondag ma wo vr za zo"
     " segunda terça quarta quinta sexta seg ter qua qui sex feira"
     " poniedziałek wtorek środa czwartek piątek sobota niedziela"
@@ -36,8 +36,14 @@ _WEEKS = [
         "seg ter qua qui sex sáb/sab dom",
     )
 ]
-#: Days that a table of hours leaves out between two rows, at most.
+#: Days that a table leaves out between two rows, at most.
 _MOST_LEFT_OUT = 3
+#: Hours, or what is said where there are none: nobody has them beside people called Mo and Di only.
+_HOURS = re.compile(
+    r"(?<![\d+./-])\d{1,2}([:.]\d\d)?\s?(h|am|pm|uhr)?\s?([-–—]|to|bis|à|a)\s?\d{1,2}([:.]\d\d)?(?![\d./-])"
+    r"|\b\d{1,2}(:\d\d|\s?(uhr|am|pm)\b)|\b(closed|geschlossen|ruhetag|fermé|cerrado|chiuso|gesloten|fechado)\b",
+    re.I,
+)
 #: What stands between two days, in these languages.
 _BETWEEN = _words("to and till until through bis und sowie sonn au à et al a y e ed tot en do i")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -49,15 +55,15 @@ def is_of_days(cell: str) -> bool:
     return bool(words & _DAYS) and words <= _DAYS | _BETWEEN
 
 
-def is_week(cells: Sequence[str], *, may_be_people: bool = False) -> bool:
-    """Whether a column has days. Short names alone are days only in the order of a week, in one language.
+def is_week(cells: Sequence[str], beside: Iterable[str], *, may_be_people: bool = False) -> bool:
+    """Whether a column has days. Short names are, with hours beside them or in the order of a week, in one language.
 
-    `may_be_people`: short names are none.
+    `may_be_people`: that order alone does not tell.
     """
     if not cells or not all(map(is_of_days, cells)):
         return False
     rows = [[word for word in _WORD.findall(cell.lower()) if word in _DAYS] for cell in cells]
-    if any(all(word not in week for week in _WEEKS) for words in rows for word in words):
+    if any(all(word not in week for week in _WEEKS) for words in rows for word in words) or any(map(_HOURS.search, beside)):
         return True
     weeks = [] if may_be_people else [week for week in _WEEKS if all(word in week for words in rows for word in words)]
     return any(_goes_on([[week[word] for word in words] for words in rows]) for week in weeks)

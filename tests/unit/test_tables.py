@@ -374,6 +374,19 @@ def test_people_whose_names_are_short_for_days(text: str, names: list[str]) -> N
 )
 def test_days_of_a_week_are_days(days: str) -> None:
     header, _, days = days.rpartition(";")
-    rows = [f"{day},9-18\n" for day in days.split()]
+    rows = [f"{day},Suppe\n" for day in days.split()]
     document = read("hours.csv", "".join([f"{header},Zeit\n" if header else "", *rows]))
+    assert [title for title, _ in pairs(document)] == ["hours"]
+
+
+@pytest.mark.parametrize(
+    ("header", "days", "hours"),
+    [
+        ("", "Mon Wed Fri Tue Thu", "9-5"), ("", "Mo So", "9 bis 18"), ("", "Mo-Fr Sa Mo-Fr Sa", "10–17 Uhr"),
+        ("", "Do Mo-Mi+Fr Sa", "9:00"), ("Name,Zeit", "Mo Di", "9 Uhr"), ("", "Di Mi Di Mi", "geschlossen"),
+        ("Day,Class", "Mon Wed Mon", "Yoga 18:00"), ("Nome,Orario", "lun sab", "9 a 14"),
+    ],
+)  # fmt: skip
+def test_days_with_hours_beside_them_are_days_in_whatever_order(header: str, days: str, hours: str) -> None:
+    document = read("hours.csv", "\n".join([header, *(f"{day},{hours}" for day in days.split())]))
     assert [title for title, _ in pairs(document)] == ["hours"]
