@@ -72,11 +72,11 @@ HEADER_WITHIN = 20
 _LONGEST = 120
 #: A sentence; "Art.-Nr." is none.
 _NO_HEADER = re.compile(r"[?!？؟。]$|\s\S+\s.*\.$")
-#: What is said of a price, and no header says.
+#: What is said of a price, and no header of things says: "Price on request".
 _NO_HEADING = re.compile(
     r"\b(on (request|application|demand)|upon request|by arrangement|varies|negotiable|tb[ad]|of your choice"
     r"|(auf|nach) (anfrage|absprache|vereinbarung|aufwand|wahl)|frei wählbar|verhandelbar|sur (demande|devis)|a consultar"
-    r"|bajo (petición|pedido|consulta)|su richiesta|da concordare|op aanvraag|sob consulta|na zapytanie|по запросу)\b",
+    r"|bajo (petición|pedido|consulta)|su richiesta|da concordare|op aanvraag|sob consulta|na zapytanie|по запросу)[.!]?$",
     re.I,
 )
 #: A number, with a unit or without one.
@@ -187,7 +187,7 @@ def _without_header(first: list[list[str]]) -> Layout:
 def _names_things(row: Row, below: Sequence[Row]) -> bool:
     """Whether a row is the header of a table of products, prices, sizes, shops or the like."""
     filled = [cell for cell in row if cell]
-    if any(_says_price(place, row, below) for place in range(len(row))):
+    if _find(row, _NAMES | PEOPLE | _DAY_NAMES) < 0 and any(_says_price(place, row, below) for place in range(len(row))):
         return False
     width = max((len([cell for cell in one if cell]) for one in below), default=0)
     if len(filled) < 2 or len(filled) < width - 1 or len(set(filled)) < len(filled) or _find(row, _ASKS | _ANSWERS) >= 0:
@@ -206,7 +206,7 @@ def _names_things(row: Row, below: Sequence[Row]) -> bool:
 
 def _says_price(place: int, row: Row, below: Sequence[Row]) -> bool:
     """Whether a cell says a price, and is no header: "Price on request", or "Price: 25 €" above others of the kind."""
-    if not _has_price(row[place : place + 1]):
+    if fold(row[place]) in _PRICES or not _has_price([row[place]]):
         return False
     cells = _cells(place, below)
     return bool(_NO_HEADING.search(row[place])) or 2 * sum(_has_price([cell]) for cell in cells) > len(cells)

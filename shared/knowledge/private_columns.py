@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 
 #: What the shop pays and earns; what WooCommerce and Shopify note beside a product.
 _PRIVATE = re.compile(
-    r"\b(intern\w*|einkaufs\w*|ek|cost per item|purchas\w*|wholesale|marge|margin\w*|lieferant\w*|supplier\w*)\b"
-    r"|\b((buying|cost) prices?|landed costs?|costs? of goods.*|cogs|profits?|mark-?ups?)\b"
-    r"|\b((selbst|herstell(ungs)?|gestehungs|waren)kosten|einstands?\w*|rohertrag|rohgewinn|gewinn(spanne)?|deckungsbeitrag"
+    r"\b(intern(?!at|et|ship|al (storage|memory)|er speicher)\w*|lieferant\w*|supplier\w*|wholesale|marge|margin)\b"
+    r"|\b(einkaufs(?!wert|zentr|gutschein|wagen|korb)\w*|ek|cost per item|(?<!minimum )(?<!min )(?<!min\. )purchas\w*)\b"
+    r"|\b((buying|cost) prices?|landed costs?|costs? of goods.*|cogs|mark-?ups?(?! language)|(profit|gewinn) (%|in %|\(%\)))"
+    r"|\b((selbst|herstell(ungs)?|gestehungs|waren)kosten|einstands?\w*|rohertrag|rohgewinn|gewinnspanne|deckungsbeitrag"
     r"|handelsspanne|händlerpreis\w*)\b"
-    r"|\b(prix d['’]achat|prix de revient|coût d['’]achat|fournisseur|precio de (compra|coste|costo)|proveedor|ganancia"
-    r"|prezzo d['’]acquisto|costo d['’]acquisto|fornitore|margine|ricarico|guadagno|inkoop\w*|kostprijs|leverancier|winst"
-    r"|preço de (custo|compra)|fornecedor|lucro)\b"
+    r"|\b(prix d['’]achat|prix de revient|coût d['’]achat|fournisseur|precio de (compra|coste|costo)|proveedor"
+    r"|prezzo d['’]acquisto|costo d['’]acquisto|fornitore|margine|ricarico|inkoop\w*|kostprijs|leverancier"
+    r"|preço de (custo|compra)|fornecedor)\b"
     r"|^(tax (status|class)|is featured|backorders|sold individually|low stock|allow customer reviews|meta:)"
     r"|^(steuer(status|klasse)|ist hervorgehoben|lieferrückstände|geringer lagerbestand|kundenrezensionen)"
     r"|^variant (grams|weight unit|inventory|fulfillment|requires|tax)|^(google shopping /|seo (title|description)$)",
@@ -27,9 +28,14 @@ _OF_WOOCOMMERCE = re.compile(
     r"|download-limit|ablauftage des downloads",
     re.I,
 )
-#: What a customer pays, or the shop: it is the shop where it is less than the price.
-_COSTS = re.compile(r"(unit )?(costs?|kosten|costes?|costos?|coûts?|custos?|costi)( unit\w+)?( \(.{1,5}\)| .)?", re.I)
-_NUMBER = re.compile(r"\d[\d.,]*")
+#: What a customer pays or wins, or the shop pays or earns: it is the shop where it is less than the price.
+_COSTS = re.compile(
+    r"(unit )?(costs?|kosten|costes?|costos?|coûts?|custos?|costi|profits?|gewinn|ganancia|guadagno|winst|lucro)( unit\w+)?"
+    r"( \(.{1,5}\)| .)?",
+    re.I,
+)
+#: An amount, perhaps with a currency.
+_AMOUNT = re.compile(r"\D{0,6}(\d[\d.,]*)\D{0,6}")
 
 
 def of_shop(names: Sequence[str], below: Iterable[Sequence[str]], prices: Sequence[int]) -> frozenset[int]:
@@ -50,10 +56,10 @@ def _is_less(cost: int, price: int, rows: list[Sequence[str]]) -> bool:
 
 
 def _amount(cell: str) -> float | None:
-    """The number in a cell, whichever sign stands before its cents."""
-    found = _NUMBER.search(cell)
+    """The amount in a cell, whichever sign stands before its cents; None, if there is none, or nothing to pay."""
+    found = _AMOUNT.fullmatch(cell)
     if found is None:
         return None
-    whole, _, cents = found[0].rstrip(".,").replace(",", ".").rpartition(".")
+    whole, _, cents = found[1].rstrip(".,").replace(",", ".").rpartition(".")
     digits = f"{whole.replace('.', '')}.{cents}" if whole and len(cents) < 3 else f"{whole}{cents}".replace(".", "")
-    return float(digits)
+    return float(digits) or None

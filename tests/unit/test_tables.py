@@ -322,9 +322,22 @@ def test_what_says_a_price_is_no_header(text: str) -> None:
     assert pairs(read("x.csv", text)) == [(first, "\n".join(others)) for first, *others in rows]
 
 
-@pytest.mark.parametrize("header", ["Price on Monday", "Price per night (€)", "Price up to 50 €", "Price 2026"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Price on Monday", "Price per night (€)", "Price up to 50 €", "Price 2026", "Price on request", "Price TBA"),
+        *("Price (negotiable)", "Preis nach Wahl", "Preis (Maße auf Anfrage)"),
+    ],
+)
 def test_what_a_price_is_for_is_a_header(header: str) -> None:
     assert pairs(read("x.csv", f"Room;{header}\nSingle;50\nDouble;80\n"))[0] == ("Single", f"{header}: 50")
+
+
+@pytest.mark.parametrize("header", ["Product;Price", "Ticket;Price"])
+def test_a_price_above_cells_that_say_it_again_is_a_header(header: str) -> None:
+    [(_, first), (_, second)] = pairs(read("x.csv", f"{header}\nA;Price on request\nB;Preis: 5 €\n"))
+    assert first.endswith(": Price on request")
+    assert second.endswith(": Preis: 5 €")
 
 
 @pytest.mark.parametrize(
@@ -343,6 +356,23 @@ def test_what_a_shop_pays_and_earns_is_its_own_business(header: str) -> None:
 def test_a_cost_that_is_no_less_than_the_price_is_the_customers(text: str) -> None:
     [(_, content)] = pairs(read("x.csv", f"Treatment;Price;Cost\n{text}\n"))
     assert content.endswith(f"Cost: {text.rpartition(';')[2]}")
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("Kosten", "0"), ("Costs", "per month 9"), ("Gewinn", "1000 €"), ("Profit share", "5 %"), ("Markup language", "XML"),
+        ("Margins", "2 cm"), ("Internet", "WLAN"), ("International guests", "yes"), ("Internal storage", "64 GB"),
+        ("Interner Speicher", "64 GB"), ("Minimum purchase", "5 €"), ("Einkaufswert ab", "50 €"), ("Einkaufszentrum", "Arkaden"),
+    ],
+)  # fmt: skip
+def test_what_only_sounds_like_a_shops_own_business_is_the_customers(header: str, cell: str) -> None:
+    assert pairs(read("x.csv", f"Name;{header};Price\nA;{cell};50\n")) == [("A", f"{header}: {cell}\nPrice: 50")]
+
+
+@pytest.mark.parametrize("header", ["Internal note", "internal_note", "Interne Notiz", "Internvermerk", "Gewinn %", "Purchases"])
+def test_what_is_a_shops_own_business_stays_its_own(header: str) -> None:
+    assert pairs(read("x.csv", f"Name;{header};Price\nA;60;50\n")) == [("A", "Price: 50")]
 
 
 def test_what_programs_note_beside_a_product_is_nobodys_business() -> None:
