@@ -181,7 +181,7 @@ def _question_in(one: Mapping[str, Any]) -> tuple[str, str]:
 _BREAKS = re.compile(r"<(?:br|/p|/div|/li|/h[1-6]|/tr|/ul|/ol)\b[^<>]*>", re.I)
 _ITEM = re.compile(r"<li\b[^<>]*>", re.I)
 _STRUCK = re.compile(r"</?(?:del|s|strike)\b[^<>]*>", re.I)
-_ESCAPED = re.compile(r"\s*&lt;[a-z][^<>]*&gt;\s*", re.I)
+_ESCAPED = re.compile(r"\s*&lt;[a-z][^<>]*&lt;/[a-z]\w*&gt;\s*", re.I)
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.I)
 
 

@@ -30,8 +30,9 @@ _SHORT = {
     "nl": "ma di wo do vr za zo",
     "pt": "seg ter qua qui sex sáb dom",
 }
-#: Days in a line of hours.
+#: Days in a line of hours that has no other words: "So", "Di" and "We are open" are words of people's languages.
 _CODE = re.compile(r"\b(?:Mo|Tu|We|Th|Fr|Sa|Su)\b")
+_CODED = re.compile(r"(?:(?:Mo|Tu|We|Th|Fr|Sa|Su)\b|\b(?:am|pm|h|Uhr)\b|[\W\d])*", re.I)
 _HOLIDAYS = {
     "en": "public holidays", "de": "Feiertage", "fr": "jours fériés", "es": "festivos", "it": "festivi", "nl": "feestdagen",
     "pt": "feriados",
@@ -67,10 +68,16 @@ def facts_of(objects: Sequence[Mapping[str, Any]], language: str, shown: str, of
 def _event(one: Mapping[str, Any], shown: str) -> str:
     """An event's name, and when it is, unless the page shows that as it stands there."""
     name, times = text_of_html(one.get("name")), [one.get("startDate"), one.get("endDate")]
-    if "Event" not in str(one.get("@type")) or not name:
+    is_off = re.search("Cancelled|Postponed", str(one.get("eventStatus")))
+    if "Event" not in str(one.get("@type")) or not name or is_off:
         return ""
-    told = [time[:16].replace("T", " ") for time in times if isinstance(time, str) and re.match(r"\d{4}-\d\d-\d\d", time)]
+    told = [_time(time) for time in times if isinstance(time, str) and re.match(r"\d{4}-\d\d-\d\d", time)]
     return f"{name}: {' – '.join(dict.fromkeys(told))}" if told and told[0] not in shown else ""
+
+
+def _time(time: str) -> str:
+    """A day, and when on it: midnight says that it is the whole day, and a time of UTC is not what clocks show."""
+    return time[:10] if time.endswith("Z") else time[:16].replace("T", " ").removesuffix(" 00:00")
 
 
 def _product(one: Mapping[str, Any], shown: str) -> str:
@@ -87,12 +94,19 @@ def _price(offer: Any) -> str:
     if not isinstance(offer, Mapping):
         return ""
     inner = offer.get("priceSpecification")
-    inner = inner[0] if isinstance(inner, list) and inner else inner
-    if isinstance(inner, Mapping) and not any(offer.get(key) for key in ("price", "lowPrice")):
-        return _price({"priceCurrency": offer.get("priceCurrency"), **inner, "priceSpecification": None})
+    all_specified = inner if isinstance(inner, list) else [inner]
+    specified = [one for one in all_specified if isinstance(one, Mapping) and _is_of_one(one)]
+    if specified and not any(offer.get(key) for key in ("price", "lowPrice")):
+        return _price({"priceCurrency": offer.get("priceCurrency"), **specified[0], "priceSpecification": None})
     currency = text_of_html(offer.get("priceCurrency"))
-    prices = [_number(offer.get(key)) for key in ("price", "lowPrice", "highPrice", "minPrice", "maxPrice")]
+    prices = [_number(offer.get(key)) for key in ("price", "lowPrice", "highPrice")]
+    prices = prices if any(prices) else [_number(offer.get(key)) for key in ("minPrice", "maxPrice")]
     return " – ".join(dict.fromkeys(filter(None, prices))) + f" {currency}" if any(prices) else ""
+
+
+def _is_of_one(specification: Mapping[str, Any]) -> bool:
+    """Whether a price is of the thing itself, and not per kilogram or for its delivery."""
+    return not (specification.get("referenceQuantity") or re.search("Delivery|Payment", str(specification.get("@type"))))
 
 
 def _number(value: Any) -> str:
@@ -135,9 +149,11 @@ def _hours(one: Mapping[str, Any], language: str) -> str:
     spans = [_span(span, language) for span in all_spans if isinstance(span, Mapping)]
     plain = one.get("openingHours")
     texts = plain if isinstance(plain, list) else [plain]
-    return "; ".join(filter(None, spans)) or "; ".join(
-        _CODE.sub(lambda code: _day(code[0], language), text) for text in texts if isinstance(text, str)
-    )
+    return "; ".join(filter(None, spans)) or "; ".join(_translated(text, language) for text in texts if isinstance(text, str))
+
+
+def _translated(hours: str, language: str) -> str:
+    return _CODE.sub(lambda code: _day(code[0], language), hours) if _CODED.fullmatch(hours) else hours
 
 
 def _span(span: Mapping[str, Any], language: str) -> str:

@@ -55,6 +55,28 @@ def test_the_price_of_whatever_is_offered_is_kept(kind: Any) -> None:
         assert items_of(f"<main><p>{TEXT}</p></main>", head=ld(offered))[1:] == [("Laden › Preis", "Teekurs: 9.5 EUR")]
 
 
+def test_a_price_per_kilogram_and_of_the_delivery_are_none_of_the_thing() -> None:
+    kilogram = {"price": 50, "referenceQuantity": {"value": 1, "unitCode": "KGM"}}
+    delivery = {"@type": "DeliveryChargeSpecification", "price": 4.9}
+    for prices, told in (([kilogram, delivery, {"price": 5}], ["Tee: 5 EUR"]), (delivery, [])):
+        offer = {"priceCurrency": "EUR", "priceSpecification": prices}
+        items = items_of(f"<main><p>{TEXT}</p></main>", head=ld({"@type": "Product", "name": "Tee", "offers": offer}))
+        assert [content for _, content in items[1:]] == told
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ({"startDate": "2026-12-24T18:00:00Z"}, ["Fest: 2026-12-24"]),
+        ({"startDate": "2026-12-24T00:00:00", "endDate": "2026-12-26T00:00:00"}, ["Fest: 2026-12-24 – 2026-12-26"]),
+        ({"startDate": "2026-12-24", "eventStatus": "https://schema.org/EventCancelled"}, []),
+    ],
+)
+def test_no_time_of_an_event_that_is_not_so(event: dict[str, Any], told: list[str]) -> None:
+    items = items_of(f"<main><p>{TEXT}</p></main>", head=ld({"@type": "Event", "name": "Fest", **event}))
+    assert [content for _, content in items[1:]] == told
+
+
 def test_the_day_of_an_event_that_only_search_engines_are_told() -> None:
     event = {"@type": "MusicEvent", "name": "Konzert", "startDate": "2026-12-24T19:00+01:00", "endDate": "2026-12-24T22:00"}
     [_, told] = items_of(f"<main><p>{TEXT}</p></main>", head=ld(event, {"@type": "Event", "startDate": None}))
@@ -64,9 +86,13 @@ def test_the_day_of_an_event_that_only_search_engines_are_told() -> None:
 
 
 def test_an_answer_that_its_program_has_escaped_is_text() -> None:
-    answer = {"@type": "Answer", "text": "&lt;p&gt;Yes, &lt;b&gt;daily&lt;/b&gt;.&lt;/p&gt;"}
-    page = {"@type": "FAQPage", "mainEntity": [{"@type": "Question", "name": "Do you &amp; ship?", "acceptedAnswer": answer}]}
-    assert items_of(f"<main><p>{TEXT}</p></main>", head=ld(page))[1:] == [("Laden › Do you & ship?", "Yes, daily.")]
+    for text, told in (
+        ("&lt;p&gt;Yes, &lt;b&gt;daily&lt;/b&gt;.&lt;/p&gt;", "Yes, daily."),
+        ("&lt;b&gt; or &lt;i&gt;", "<b> or <i>"),
+    ):
+        answer = {"@type": "Answer", "text": text}
+        page = {"@type": "FAQPage", "mainEntity": [{"@type": "Question", "name": "Do you &amp; ship?", "acceptedAnswer": answer}]}
+        assert items_of(f"<main><p>{TEXT}</p></main>", head=ld(page))[1:] == [("Laden › Do you & ship?", told)]
 
 
 SHOP = {
@@ -96,6 +122,9 @@ def test_hours_of_a_holiday_do_not_hold_for_ever_and_no_time_is_closed() -> None
     del shop["openingHoursSpecification"], shop["specialOpeningHoursSpecification"]
     (_, (_, content)) = items_of(f"<main><p>{TEXT}</p></main>", "kontakt", ld({**shop, "openingHours": "Mo-Th 9-18, Su 9-12"}))
     assert "Öffnungszeiten: Mo-Do 9-18, So 9-12" in content
+    for hours in ("Sa, So: zu", "We open Mo to Fr"):
+        (_, (_, content)) = items_of(f"<main><p>{TEXT}</p></main>", "kontakt", ld({**shop, "openingHours": hours}))
+        assert f"Öffnungszeiten: {hours}" in content
     holidays = {"dayOfWeek": "https://schema.org/PublicHolidays", **never}
     (_, (_, content)) = items_of(f"<main><p>{TEXT}</p></main>", "kontakt", ld({**shop, "openingHoursSpecification": holidays}))
     assert "Öffnungszeiten: Feiertage geschlossen" in content
