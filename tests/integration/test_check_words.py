@@ -25,6 +25,8 @@ from web.ops import write_check as of_postgres
 #: What PostgreSQL says of writes while it is read: otherwise no page of the desk opens.
 _READ = ("25006", "42501", "53", "53100", "53400", "58")
 _REDIS = {*connection._TEXTS.values(), *(word for _kind, word in connection._WORDS)}
+#: The texts that have a name there: none is forgotten here.
+_SENTENCES = {text for name, text in vars(health).items() if name.isupper() and isinstance(text, str) and " " in text}
 _TEXTS = {
     *(f"failed: {word}" for word in (*_REDIS, *(KINDS[state].word for state in _READ), write_check.LOCKED)),
     of_postgres.CROWDED,
@@ -35,7 +37,7 @@ _TEXTS = {
     "last ended 83 s ago, at most 60 s are expected; is maintenance running?",
     "its jobs last ran 480 s ago, some are due each minute; start the process type scheduler",
     "nobody takes jobs of ai-processing (ai): for 48 s; telegram-send (telegram): never",
-    health._STRANGERS,
+    *_SENTENCES,
 }
 
 
@@ -65,6 +67,8 @@ def test_each_check_has_a_remedy_unless_it_says_one() -> None:
         without = {check for check in words.CHECKS if not remedy(check, "failed: something")}
         assert without == {"scheduler"}
         assert remedy("redis", "failed: full") != remedy("redis", "failed: cannot be reached")
+        assert len(_SENTENCES) == 2
+        assert {remedy("workers", text) for text in _SENTENCES} == {""}, "they say what to do, and name no process types"
 
 
 def test_a_german_operator_reads_what_is_wrong_since_when_and_what_to_do(door: FrontDoor, redis_refusing: RedisRefusing) -> None:

@@ -63,6 +63,10 @@ _SAID = (
         "workers of another database use this Redis and take jobs of this one; give each system a REDIS_NAMESPACE of its own,"
         " and restart workers whose database was moved; this process's log says which"
     ),
+    marked(
+        "workers of an earlier release run, and scripts/migrate --post has removed what they need: jobs that they take wait;"
+        " replace them; this process's log says which"
+    ),
 )
 _FOR, _NEVER = marked("%(queue)s: for %(number)s s"), marked("%(queue)s: never")
 
@@ -108,5 +112,7 @@ def _silent(queue: str) -> str:
 
 def remedy(check: str, said: str) -> str:
     """What to do about it; "" where that is said."""
+    if said.startswith("workers of "):
+        return ""
     special = _OF_REDIS.get(said.removeprefix("failed: ")) if check == "redis" else None
     return str(special or _REMEDIES.get(check, ""))
