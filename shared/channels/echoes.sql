@@ -7,8 +7,8 @@ select exists (select from message where external_id = :external_id and role = '
 -- name: sends_under_way(job_id, chatbot_id, external_user_id, look_back, latest)
 -- Those that had begun when the report came, and whose answer is not recorded; those that a worker died with, until their end and,
 -- where a person took over, after it; and, for an hour, those whose answer named no id, or that were tried more than once: the gateway may
--- have sent each time. `is_to_chat`: to whom the report names; null: nobody has a conversation of that name. `is_open`: an answer may
--- still come.
+-- have sent each time. But none that failed and has certainly not left: a colleague who sees that may write its words. `is_to_chat`: to
+-- whom the report names; null: nobody has a conversation of that name. `is_open`: an answer may still come.
 with chats as materialized (
     select id from conversation
     where chatbot_id = :chatbot_id and channel = 'whatsapp_qr' and external_user_id = :external_user_id
@@ -34,7 +34,9 @@ with chats as materialized (
     from chats cross join lateral (
         select * from message where conversation_id = chats.id order by id desc limit :latest) latest
     where role = 'assistant' and status <> 'SUPERSEDED' and updated_at > now() - make_interval(secs => :look_back)
-        and (metadata ? 'last_error' or external_id is null and status <> 'PENDING')
+        and case status
+            when 'FAILED' then metadata ->> 'error_code' in ('provider_failed', 'outcome_unknown') or metadata ? 'may_have_arrived'
+            else metadata ? 'last_error' or external_id is null and status <> 'PENDING' end
 )
 select message.id, message.content, message.metadata ? 'source' as by_person, sends.is_open,
     case when exists (select from chats) then message.conversation_id in (select id from chats) end as is_to_chat

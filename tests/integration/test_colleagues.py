@@ -321,6 +321,20 @@ def test_an_echo_of_an_attempt_that_seemed_to_fail_is_no_colleagues(
     assert len(simulator.record("evolution")) == calls, "what was reported is not sent again"
 
 
+def test_a_colleague_who_writes_what_could_not_be_sent_takes_over(door: FrontDoor, world: World, simulator: Simulator) -> None:
+    with_evolution()
+    refusal = {"response": {"message": [{"exists": False}]}}
+    simulator.faults([{"kind": "evolution", "fault": "status", "status": 400, "body": refusal}])
+    world.say(channel="whatsapp_qr", user=customer_name("evolution"))
+    world.drain()
+    world.dead_letters()
+    [reply] = world.messages(role="assistant")
+    assert (reply["status"], reply["metadata"]["error_code"]) == ("FAILED", "recipient_unreachable")
+    door.evolution(of_evolution("COLLEAGUES", reply["content"]))
+    world.drain()
+    assert (conversation()["owner"], len(world.messages(role="agent"))) == ("person", 1)
+
+
 def test_a_gateway_that_refuses_ids_is_asked_once(world: World, simulator: Simulator) -> None:
     refusal = {"response": {"message": ["property messageId should not exist"]}}
     simulator.faults([{"kind": "evolution", "fault": "status", "status": 400, "match": "messageId", "body": refusal}])
