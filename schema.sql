@@ -1136,6 +1136,9 @@ create table message (
     -- A customer's: when they last changed it, by the provider's time; when they deleted it, so that no model reads it any more.
     edited_at       timestamptz,
     revoked_at      timestamptz,
+    -- The ids of the parts of a long reply but the last, which has the reply's own; customers react to them and quote them. Not in
+    -- `metadata`: with an index of that each status of a reply would rewrite all indexes (no HOT update).
+    part_ids        text[],
     check (case role when 'user' then reply_to is null and status = 'DELIVERED' when 'agent' then reply_to is null else true end),
     check (status <> 'FAILED' or error is not null)
 ) with (fillfactor = 80);
@@ -1151,8 +1154,7 @@ create unique index message_agent_idx on message (chatbot_id, channel, external_
 create index message_provider_idx on message (external_id) where role = 'assistant' and external_id is not null;
 -- Who quotes a message, so that a deletion is one of its quotes as well.
 create index message_quoted_idx on message (chatbot_id, channel, (data #>> '{quoted,id}')) where data ? 'quoted';
--- The ids of the parts of a long reply but the last, which has the reply's own; customers react to them and quote them.
-create index message_parts_idx on message using gin ((metadata -> 'part_ids')) where metadata ? 'part_ids';
+create index message_parts_idx on message using gin (part_ids) where part_ids is not null;
 
 -- The choice of a reply (data.choices) that a text names: by its title, or by its number, as in "2", "2.", "(2)" or "٢". Null: none.
 create function choice_named_v2(p_choices jsonb, p_text text) returns jsonb language sql immutable parallel safe as $$
@@ -3019,14 +3021,14 @@ begin
         select case when revoked_at is null then content end as content, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'user'
         union all
-        select case when revoked_at is null then coalesce(case when metadata ? 'part_ids' then v_said end, content) end, role from message
+        select case when revoked_at is null then coalesce(case when part_ids is not null then v_said end, content) end, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'assistant'
         union all
         select case when revoked_at is null then content end, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'agent'
         union all
         select case when revoked_at is null then coalesce(v_said, content) end, role from message
-        where chatbot_id = p_chatbot_id and channel = p_channel and metadata ? 'part_ids' and metadata -> 'part_ids' ? v_id
+        where chatbot_id = p_chatbot_id and channel = p_channel and part_ids @> array[v_id]
     ) quoted limit 1;
     if v_quoted is null and exists (
         select from parked_change

@@ -60,7 +60,7 @@ with reacted as (
     where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id and role = 'agent'
     union all
     select id from message
-    where chatbot_id = :chatbot_id and channel = :channel and metadata ? 'part_ids' and metadata -> 'part_ids' ? :external_id
+    where chatbot_id = :chatbot_id and channel = :channel and part_ids @> array[:external_id]
 ), earlier_reactions as (
     delete from parked_reaction where chatbot_id = :chatbot_id and channel = :channel and external_id = :external_id
         and exists (select from reacted)
@@ -103,7 +103,7 @@ with parked as materialized (
     select message.id, parked.* from parked join message using (chatbot_id, channel, external_id) where role = 'assistant'
     union all
     select message.id, parked.* from parked join message using (chatbot_id, channel)
-    where message.metadata ? 'part_ids' and message.metadata -> 'part_ids' ? parked.external_id
+    where message.part_ids @> array[parked.external_id]
 ), settled_reactions as (
     delete from parked_reaction using matches
     where (parked_reaction.chatbot_id, parked_reaction.channel, parked_reaction.external_id, parked_reaction.emoji)

@@ -38,5 +38,5 @@ select jsonb_agg(n) as done, job_complete_v2(
 from sent_messages where is_kept having count(*) > 0
 
 -- name: keep_parts_sent(message_id, count, part_ids)
-update message set metadata = metadata || jsonb_build_object('parts_sent', :count::integer,
-    'part_ids', coalesce(metadata -> 'part_ids', '[]') || to_jsonb(:part_ids::text[])) where id = :message_id
+update message set metadata = metadata || jsonb_build_object('parts_sent', :count::integer), part_ids = part_ids || :part_ids::text[]
+where id = :message_id

@@ -94,6 +94,7 @@ class Message(Base):
     address = TextField(null=True)
     edited_at = DateTimeTZField(null=True)
     revoked_at = DateTimeTZField(null=True)
+    part_ids = ArrayField(TextField, null=True, index=False)
 
 
 class Media(Base):

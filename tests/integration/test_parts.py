@@ -157,6 +157,20 @@ def test_a_quote_of_any_part_has_its_words_as_far_as_they_are_told(world: World,
         assert kept == {"id": part, "text": quoted, "role": "assistant"}
 
 
+@pytest.mark.parametrize("error", [None, "HTTP 500"], ids=["sent", "failed"])
+def test_a_status_of_a_reply_in_one_part_rewrites_no_index(world: World, error: str | None) -> None:
+    """A HOT update: what finds the parts of long replies must not slow each other reply."""
+    world.say(channel="widget")
+    world.drain()
+    hot = "select pg_stat_get_xact_tuples_hot_updated('message'::regclass)"
+    db.rows("update message set status = 'PENDING' where role = 'assistant'")
+    with db.transaction():
+        before = db.scalar(hot)
+        moved = "select message_set_status_v2(id, %s, %s, null, 2, '{\"attempts\": 2}') from message where role = 'assistant'"
+        db.rows(moved, ["FAILED" if error else "SENT", error])
+        assert db.scalar(hot) == before + 1
+
+
 def ids_of_parts(world: World, channel: str) -> list[str]:
     """As the channel's answers named them, in their order."""
     return [one["answered_id"] for one in world.simulator.record(SERVICES[channel]) if one["accepted"]]

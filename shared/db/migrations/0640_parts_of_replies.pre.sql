@@ -1,7 +1,9 @@
 -- A long reply leaves in parts, each with an id of its own: a reaction to any of them is kept with the reply, and a quote of it has words.
 
--- The ids of the parts of a long reply but the last, which has the reply's own; customers react to them and quote them.
-create index message_parts_idx on message using gin ((metadata -> 'part_ids')) where metadata ? 'part_ids';
+-- The ids of the parts of a long reply but the last, which has the reply's own; customers react to them and quote them. Not in
+-- `metadata`: with an index of that each status of a reply would rewrite all indexes (no HOT update).
+alter table message add column part_ids text[];
+create index message_parts_idx on message using gin (part_ids) where part_ids is not null;
 
 -- A message's data with the words of the message that it replies to, as far as we have it; else what its channel says of it stays,
 -- but of a message that was deleted, also before it came. Of a long reply, whose part it may be, the channel's words come first.
@@ -16,14 +18,14 @@ begin
         select case when revoked_at is null then content end as content, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'user'
         union all
-        select case when revoked_at is null then coalesce(case when metadata ? 'part_ids' then v_said end, content) end, role from message
+        select case when revoked_at is null then coalesce(case when part_ids is not null then v_said end, content) end, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'assistant'
         union all
         select case when revoked_at is null then content end, role from message
         where chatbot_id = p_chatbot_id and channel = p_channel and external_id = v_id and role = 'agent'
         union all
         select case when revoked_at is null then coalesce(v_said, content) end, role from message
-        where chatbot_id = p_chatbot_id and channel = p_channel and metadata ? 'part_ids' and metadata -> 'part_ids' ? v_id
+        where chatbot_id = p_chatbot_id and channel = p_channel and part_ids @> array[v_id]
     ) quoted limit 1;
     if v_quoted is null and exists (
         select from parked_change
