@@ -1154,7 +1154,8 @@ create unique index message_agent_idx on message (chatbot_id, channel, external_
 create index message_provider_idx on message (external_id) where role = 'assistant' and external_id is not null;
 -- Who quotes a message, so that a deletion is one of its quotes as well.
 create index message_quoted_idx on message (chatbot_id, channel, (data #>> '{quoted,id}')) where data ? 'quoted';
-create index message_parts_idx on message using gin (part_ids) where part_ids is not null;
+-- No fastupdate: each look would first read the whole list of what is not in the index's order yet.
+create index message_parts_idx on message using gin (part_ids) with (fastupdate = off) where part_ids is not null;
 
 -- The choice of a reply (data.choices) that a text names: by its title, or by its number, as in "2", "2.", "(2)" or "٢". Null: none.
 create function choice_named_v2(p_choices jsonb, p_text text) returns jsonb language sql immutable parallel safe as $$

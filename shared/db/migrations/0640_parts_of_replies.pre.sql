@@ -3,7 +3,8 @@
 -- The ids of the parts of a long reply but the last, which has the reply's own; customers react to them and quote them. Not in
 -- `metadata`: with an index of that each status of a reply would rewrite all indexes (no HOT update).
 alter table message add column part_ids text[];
-create index message_parts_idx on message using gin (part_ids) where part_ids is not null;
+-- No fastupdate: each look would first read the whole list of what is not in the index's order yet.
+create index message_parts_idx on message using gin (part_ids) with (fastupdate = off) where part_ids is not null;
 
 -- A message's data with the words of the message that it replies to, as far as we have it; else what its channel says of it stays,
 -- but of a message that was deleted, also before it came. Of a long reply, whose part it may be, the channel's words come first.
