@@ -671,6 +671,11 @@ def test_an_open_page_hears_what_changed_and_no_texts(app: Flask, world: World, 
         hear({"conversation"})
         ask(world, PERSON)
         hear({"list", "conversation"})
+        account = health.account_of(channel(conversation()["channel"]), world.chatbot, "the account")
+        health.report(account, health.HELD, Reason.ACCOUNT_RESTRICTED)
+        hear({"conversation"})
+        health.lift(account, {Reason.ACCOUNT_RESTRICTED})
+        hear({"conversation"})
 
 
 def test_a_page_learns_of_an_erasure_between_its_loading_and_its_first_news(app: Flask, world: World, agent: User) -> None:

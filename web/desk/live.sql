@@ -22,6 +22,8 @@ from (
 -- name: conversations(conversations)
 -- For each conversation a mark that changes with what its page shows. One that has become a part of another one shows that one.
 select wanted.id, md5(concat_ws(' ', owner, owner_since, handed_over_at, assigned_to, returns_at, window_ends_at <= now(),
+    (select concat_ws(' ', state, reason) from channel_health health
+        where health.chatbot_id = conversation.chatbot_id and health.channel = conversation.channel and channel_is_down_v1(state)),
     (select string_agg(concat_ws(' ', id, status, updated_at), ',' order by id desc) from (
         select id, status, updated_at from message where conversation_id = conversation.id order by id desc limit 60) messages),
     (select max(id) from conversation_note where conversation_id = conversation.id),
