@@ -163,7 +163,7 @@ def _leaves(messages: Any) -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("text", "german_text"),
     [
-        ("must not be empty (got '')", "darf nicht leer sein (angegeben: '')"),
+        ("must not be empty (got '')", "darf nicht leer sein"),
         (
             "number 2, model: must have at most 20,000 characters (got a text of 30000 characters)",
             "Nummer 2, model: darf höchstens 20.000 Zeichen haben (angegeben: 30.000 Zeichen)",

@@ -99,7 +99,7 @@ _SAID = (
 )
 #: What was given, as shared/payloads.py names it; anything else is the value itself. Whoever filled in a form knows that it was a
 #: text, or nothing; how long it was helps where that is the problem.
-_UNTOLD = ("a text", "an object", "nothing", "")
+_UNTOLD = ("a text", "an object", "nothing", "", "''")
 _LENGTH, _COUNT = re.compile(r"a text of (\d+) characters"), re.compile(r"a list of (\d+)")
 #: What may stand before a text: the place of the wrong value in a list or an object, as in "number 2, model: ".
 _WHERE = r"(?P<place>.*?: )?"
