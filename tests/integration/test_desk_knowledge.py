@@ -95,6 +95,18 @@ def test_an_import_of_which_nothing_could_be_read_is_not_done(app: Flask, world:
     assert "/operate/replays/new" not in failures, "a replay would send nothing"
 
 
+@pytest.mark.parametrize(("state", "badge", "words"), [("stored", "warn", "quiet-text"), ("failed", "bad", "problem")])
+def test_a_file_that_was_read_but_for_some_rows_looks_read(app: Flask, world: World, state: str, badge: str, words: str) -> None:
+    own = knowledge_of(world)
+    db.rows("update knowledge_document set state = %s, error = 'left out: row 3 has no answer'", [state])
+    page = Visitor(app, person("owner", world.customer)).get(
+        f"/desk/c/{world.customer}/knowledge/{own['base']}/sources/{own['source']}"
+    )
+    assert f'<span class="{words}">left out: row 3 has no answer</span>' in page.text
+    row = page.text.partition("left out: row 3")[2]
+    assert f'<span class="badge {badge}">' in row.partition("</tr>")[0], row
+
+
 def test_a_question_is_answered_once_for_all_who_asked(app: Flask, world: World) -> None:
     own = knowledge_of(world)
     browser, page = Visitor(app, person("owner", world.customer)), f"/desk/c/{world.customer}/knowledge/{own['base']}/gaps"
