@@ -9,7 +9,7 @@ from flask import Flask
 
 from shared.broker import connection
 from shared.db import schema_age
-from shared.db.outage import KINDS
+from shared.db.outage import KINDS, Consequence
 from shared.jobs import write_check
 from tests.integration.conftest import RedisRefusing
 from tests.integration.desk_pages import Visitor, person
@@ -22,13 +22,13 @@ from web.desk.operate.check_words import check_words, remedy
 from web.ops import health
 from web.ops import write_check as of_postgres
 
-#: What PostgreSQL says of writes while it is read: otherwise no page of the desk opens.
-_READ = ("25006", "42501", "53", "53100", "53400", "58")
+#: What lasts; the page of an outage says it where PostgreSQL is away entirely, and the overview of writes while it is read.
+_LASTING = {kind.word for kind in KINDS.values() if kind.consequence is not Consequence.NONE}
 _REDIS = {*connection._TEXTS.values(), *(word for _kind, word in connection._WORDS)}
 #: The texts that have a name there: none is forgotten here.
 _SENTENCES = {text for name, text in vars(health).items() if name.isupper() and isinstance(text, str) and " " in text}
 _TEXTS = {
-    *(f"failed: {word}" for word in (*_REDIS, *(KINDS[state].word for state in _READ), write_check.LOCKED)),
+    *(f"failed: {word}" for word in (*_REDIS, *_LASTING, write_check.LOCKED)),
     of_postgres.CROWDED,
     "the database's schema is newer than this code, it has 0650_a.post.sql; run the release that migrated it",
     "failed: takes no files; this process's log says why",

@@ -288,6 +288,11 @@ def test_without_postgresql_a_page_says_so_and_comes_back(app: Flask, world: Wor
         answer = browser.get("/desk/profile")
         assert answer.status_code == 503
         assert 'http-equiv="refresh"' in answer.text
+        assert "<code>cannot be reached</code>" in answer.text
+        assert "Look at PostgreSQL" in answer.text
+        assert "Noticed <time" in answer.text
+        german = browser.get("/desk/profile", **{"Accept-Language": "de"}).text
+        assert ("<code>nicht erreichbar</code>" in german, "Für den Betreiber" in german) == (True, True), german
         assert Visitor(app).get("/").status_code == 200
         posted = browser.client.post("/desk/profile", data={"csrf_token": token, "name": "Emma"})
         assert posted.status_code == 503

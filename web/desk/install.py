@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import redis
@@ -25,6 +25,7 @@ from shared.media.folder import StorageDown
 from shared.people import sessions
 from web.assets import asset
 from web.desk import access, dates, desk, language, navigation, pages  # noqa: F401 - pages for their routes
+from web.desk.operate.check_words import check_words, remedy
 from web.error_words import own_words, words_of
 from web.hardening import came_by_https, reads_no_body_without
 from web.problems import record, service_down, unreadable
@@ -169,7 +170,16 @@ def _service_down(error: redis.RedisError | StorageDown) -> Response:
 @desk.errorhandler(ServiceDown)
 def _outage(error: Exception) -> Response:
     db.outage.noticed(error)
-    answer = make_response(render_template("desk/outage.html", retry=_RETRY, can_repeat=request.method == "GET"), 503)
+    # Who asks is not known without PostgreSQL. Why and since when is no secret: /readyz says it as well.
+    page = render_template(
+        "desk/outage.html",
+        retry=_RETRY,
+        can_repeat=request.method == "GET",
+        reason=check_words(db.word_for(error)),
+        noticed=datetime.now(UTC) - timedelta(seconds=db.outage.lasts() or 0.0),
+        remedy=remedy("postgres"),
+    )
+    answer = make_response(page, 503)
     answer.headers["Retry-After"] = str(_RETRY)
     return answer
 

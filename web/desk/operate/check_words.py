@@ -31,6 +31,24 @@ _SAID = (
     marked("the database's schema is newer than this code, it has %(name)s; run the release that migrated it"),
     marked("the database's schema is older than this code, it lacks %(name)s and %(number)s more; run scripts/migrate"),
     marked("the database's schema is older than this code, it lacks %(name)s; run scripts/migrate"),
+    # PostgreSQL that is away; "cannot be reached" and more are Redis's words, too
+    marked("connection lost"),
+    marked("refuses the connection"),
+    marked("TLS failed"),
+    marked("a setting was refused (DATABASE_URL's options, PGOPTIONS, PGTZ or PGDATESTYLE)"),
+    marked("no such database"),
+    marked("out of memory"),
+    marked("statement too slow"),
+    marked("shutting down"),
+    marked("crashed"),
+    marked("starting up or shutting down"),
+    marked("connection idle for too long"),
+    marked("idle in a transaction for too long"),
+    marked("transaction too long"),
+    marked("a prepared statement is out of date"),
+    marked("a prepared statement was lost"),
+    marked("a prepared statement is there twice"),
+    marked("an index is corrupted"),
     # Redis
     marked("full"),
     marked("starting up"),
@@ -110,7 +128,7 @@ def _silent(queue: str) -> str:
     return queue
 
 
-def remedy(check: str, said: str) -> str:
+def remedy(check: str, said: str = "") -> str:
     """What to do about it; "" where that is said."""
     if said.startswith("workers of "):
         return ""
