@@ -7,8 +7,10 @@ The next attempt finds out first what became of it (earlier_sends.py).
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,19 +19,17 @@ from peewee import DatabaseError
 
 from shared import db, payloads
 from shared.broker import rate_limits
-from shared.channels import earlier_sends, health
+from shared.channels import earlier_sends, failed_calls, health
 from shared.channels.delivery_status import apply_delivery_status
 from shared.channels.health import ChannelAccount
 from shared.channels.outcomes import AccountDown, Reason, Slowed, with_code
 from shared.channels.registry import Channel, channel_of
-from shared.channels.slow_start import SlowStart
 from shared.config import settings
 from shared.db import sql
 from shared.errors import LeaseLost, OutcomeUnknown, OutsideFailure, PermanentError, PermanentRefusal, Snooze
 from shared.http import ConnectFailed
 from shared.jobs.completion import CompletionStatement
 from shared.jobs.ledger import Job, insist
-from shared.jobs.stage import STAGES
 from shared.payloads import strip_invalid
 
 log = logging.getLogger(__name__)
@@ -39,14 +39,15 @@ queries = sql.load(__file__)
 RECORD_TRIES = 3
 #: Seconds until a reply is looked at again whose conversation was merged into another while it was claimed.
 MOVED_WAIT = 1.0
-#: Seconds for which an account's replies wait that found no connection in all attempts of one.
-UNREACHABLE_FOR = 15.0
+#: Seconds that a call waits for others at most, and after which an account that nobody used starts over.
+PATIENCE, IDLE = 2.0, 5.0
+#: Accounts that are remembered before idle ones are forgotten.
+MANY = 1_000
 
 #: One call of a provider; returns its id of what was sent.
 Step = Callable[[int | None], str]
 
 _record_send = CompletionStatement(queries["record_send"])
-_slow_start = SlowStart()
 
 
 @dataclass(frozen=True)
@@ -181,9 +182,9 @@ def _call(job: Job, account: ChannelAccount, send: Callable[[], str]) -> str:
         health.slow_down(account, slowed.delay)
         raise
     except ConnectFailed as failure:
-        raise _unreachable(job, account, failure) from None
+        raise failed_calls.unreachable(job, account, failure) from None
     except OutsideFailure as failure:
-        raise _with_code(failure) from None
+        raise failed_calls.named(failure) from None
     health.hold(job, account, "as another reply has found")
 
 
@@ -194,24 +195,6 @@ def _send_or_tell(account: ChannelAccount, send: Callable[[], str]) -> str:
     except AccountDown as down:
         health.went_down(account, down)
         raise
-
-
-def _unreachable(job: Job, account: ChannelAccount, failure: ConnectFailed) -> Exception:
-    """What becomes of a reply without a connection. Nothing has left, and nobody has refused anything: DNS, the network or a
-    gateway is away, often for everybody. So after the stage's retries it waits, and all replies of the account with it."""
-    if failure.is_cut or job.attempt <= STAGES[job.queue].retry.max_retries:
-        return _with_code(failure)
-    health.slow_down(account, UNREACHABLE_FOR)
-    log.warning("channel_unreachable", extra={**account.key, "error": str(failure), "seconds": UNREACHABLE_FOR})
-    return Snooze(UNREACHABLE_FOR * random.uniform(1.0, 1.5), str(failure), Reason.PROVIDER_UNREACHABLE)
-
-
-def _with_code(failure: OutsideFailure) -> OutsideFailure:
-    """Failures of the call itself have no code yet."""
-    if failure.error_code is None:
-        kinds = {OutcomeUnknown: Reason.OUTCOME_UNKNOWN, ConnectFailed: Reason.PROVIDER_UNREACHABLE}
-        with_code(failure, next((reason for kind, reason in kinds.items() if isinstance(failure, kind)), Reason.REQUEST_REFUSED))
-    return failure
 
 
 def _tell_that_it_is_back(account: ChannelAccount) -> None:
@@ -235,3 +218,69 @@ def _finish_sent(job: Job, message: OutboundMessage, channel: Channel, provider_
         except DatabaseError as error:  # a deadlock, for example; an outage is a ServiceDown
             if not tries_left:
                 raise OutcomeUnknown(f"the message was sent, but this could not be recorded: {error}") from error
+
+
+class _Window:
+    """The calls of one account."""
+
+    def __init__(self) -> None:
+        self.size, self.under_way, self.used_at, self.down_at = 1, 0, 0.0, 0.0
+
+
+class SlowStart:
+    """How many calls of one account a process makes at the same time: one at first, and one more with each that passes.
+
+    An account whose token was revoked would else be asked by every thread at once, when its replies were queued meanwhile. So
+    nobody calls beside the first call until that is answered; 32 calls may be under way after as many answers, so nothing is
+    slower than the first call. A number that nobody used for a while starts over. Nobody waits long: a provider that hangs is its
+    own trouble.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._windows: dict[Hashable, _Window] = {}
+
+    @contextmanager
+    def call(self, account: Hashable) -> Iterator[bool]:
+        """Around a call; gives whether another one has found the account down while this one waited."""
+        asked_at = time.monotonic()
+        window = self._enter(account, asked_at)
+        found_down = window.down_at >= asked_at
+        growth = 0 if found_down else 1
+        try:
+            yield found_down
+        except AccountDown:
+            growth, window.down_at = -window.size, time.monotonic()
+            raise
+        except (ConnectFailed, OutcomeUnknown):
+            growth = 0
+            raise
+        finally:
+            self._leave(window, growth)
+
+    def _enter(self, account: Hashable, now: float) -> _Window:
+        with self._changed:
+            window = self._windows.setdefault(account, _Window())
+            if not window.under_way and now - window.used_at > IDLE:
+                window.size = 1
+            self._changed.wait_for(lambda: window.under_way < window.size, PATIENCE)
+            window.under_way += 1
+            window.used_at = now
+            self._forget_idle(now)
+        return window
+
+    def _leave(self, window: _Window, growth: int) -> None:
+        with self._changed:
+            window.under_way -= 1
+            window.size = max(1, window.size + growth)
+            window.used_at = time.monotonic()
+            self._changed.notify_all()
+
+    def _forget_idle(self, now: float) -> None:
+        if len(self._windows) > MANY:
+            self._windows = {
+                account: window for account, window in self._windows.items() if window.under_way or now - window.used_at < IDLE
+            }
+
+
+_slow_start = SlowStart()
