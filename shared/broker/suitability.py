@@ -41,6 +41,7 @@ def why_not(client: redis.Redis, namespace: str) -> str | None:
 
 def _is_sentinel(client: redis.Redis) -> bool:
     try:
-        return bool(client.info("server").get("redis_mode") == "sentinel")
+        about = client.info("server")
+        return "sentinel" in (about.get("redis_mode"), about.get("server_mode"))  # as Valkey calls it
     except redis.RedisError:
         return False

@@ -87,5 +87,15 @@ def test_nothing_starts_there(refusal: str, command: str, root: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_so_is_valkeys_sentinel(environment: dict[str, str], start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has another word for its mode."""
+    with monkeypatch.context() as without_redis:
+        without_redis.setenv("PATH", "")
+        address = start("sentinel monitor shop 127.0.0.1 1 1", "--sentinel")
+    reason = suitability.why_not(redis.Redis.from_url(address), "s")
+    assert reason is not None
+    assert "leads to a Sentinel" in reason
+
+
 def test_any_other_is_taken(environment: dict[str, str]) -> None:
     assert suitability.why_not(connect_redis(settings()), settings().redis_namespace) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -394,8 +395,17 @@ def test_a_notice_is_repeated_until_the_mail_server_takes_it(
     assert db.scalar("select count(*) from endpoint_notice") == 0, "told once"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "bób@shop.example",  # this mail server takes ASCII only
+        pytest.param(
+            "a@[.example", marks=pytest.mark.skipif(sys.version_info >= (3, 14), reason="the parser of Python 3.14 takes it")
+        ),
+    ],
+)
 def test_a_notice_that_cannot_be_sent_stops_no_other_one(
-    world: World, business: Business, simulator: Simulator, letters: MailServer
+    world: World, business: Business, simulator: Simulator, letters: MailServer, odd: str
 ) -> None:
     for name in ("Ada", "Bob", "Eve"):
         add_owner(world, name)
@@ -405,11 +415,11 @@ def test_a_notice_that_cannot_be_sent_stops_no_other_one(
     run_until_closed(world)
     age(endpoint, 3.5 * DAY)
     failing.watch()
-    db.rows("update app_user set email = 'a@[.example' where email = 'bob@shop.example'")
+    db.rows("update app_user set email = %s where email = 'bob@shop.example'", [odd])
     assert notices.send_due() == 2
     assert sorted(letters.next().split("\n")[0] for _ in range(2)) == ["To: ada@shop.example", "To: eve@shop.example"]
     left = db.rows("select email, attempts from endpoint_notice join app_user on app_user.id = user_id")
-    assert left == [{"email": "a@[.example", "attempts": 1}], "it is tried again, and given up in the end"
+    assert left == [{"email": odd, "attempts": 1}], "it is tried again, and given up in the end"
 
 
 def test_a_notice_of_an_endpoint_that_was_repaired_is_not_sent(
