@@ -140,7 +140,7 @@ def test_a_provider_that_fails_says_nothing_of_a_key_a_session_or_an_address(app
         ("telegram", "telegram", {"status": 200, "body": "<html>"}, 503, "Telegram hat eine Antwort gesandt, die nicht"),
         ("whatsapp_qr", "waha", {"status": 503}, 503, "das Gateway antwortet mit HTTP 503."),
         ("whatsapp_qr", "waha", {"status": 200, "body": "<html>"}, 503, "das Gateway hat eine Antwort gesandt, die"),
-        ("whatsapp_qr", "waha", {"fault": "reset_before"}, 503, "hat nicht geantwortet: ProtocolError"),
+        ("whatsapp_qr", "waha", {"fault": "reset_before"}, 503, "hat nicht geantwortet: es beendete die Verbindung"),
     ],
 )
 def test_a_provider_that_answers_nonsense_is_to_be_asked_again(
