@@ -50,14 +50,14 @@ def workers() -> list[dict[str, Any]]:
     return sorted(living, key=lambda worker: (worker["host"], worker["pid"]))
 
 
-def strangers(database: str) -> list[str]:
-    """The living processes that work for another database. Who does not say for which, as in the release before, is none."""
-    return [_place(worker) for worker in workers() if worker.get("database") not in (None, database)]
+def strangers(living: list[dict[str, Any]], database: str) -> list[str]:
+    """Those that work for another database. Who does not say for which, as in the release before, is none."""
+    return [_place(worker) for worker in living if worker.get("database") not in (None, database)]
 
 
-def older_than(release: int) -> list[str]:
-    """The living processes whose code lacks this migration. Who does not say what it has is none."""
-    return [_place(worker) for worker in workers() if (worker.get("release") or release) < release]
+def older_than(living: list[dict[str, Any]], release: int) -> list[str]:
+    """Those whose code lacks this migration. Who does not say what it has is none."""
+    return [_place(worker) for worker in living if (worker.get("release") or release) < release]
 
 
 def in_hand() -> set[Hand]:

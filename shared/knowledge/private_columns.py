@@ -28,7 +28,7 @@ _OF_WOOCOMMERCE = re.compile(
     r"|download-limit|ablauftage des downloads",
     re.I,
 )
-#: What a customer pays or wins, or the shop pays or earns: it is the shop where it is less than the price.
+#: What a customer pays or wins, or what the shop pays or earns: the second, where the amounts are less than the prices.
 _COSTS = re.compile(
     r"(unit )?(costs?|kosten|costes?|costos?|coûts?|custos?|costi|profits?|gewinn|ganancia|guadagno|winst|lucro)( unit\w+)?"
     r"( \(.{1,5}\)| .)?",

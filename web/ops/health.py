@@ -219,12 +219,13 @@ def _scheduler() -> str:
 def _workers() -> str:
     """Whether somebody takes jobs of each queue that is used, and nobody who cannot do them; a worker looks every 4 s, also when
     busy."""
-    if (ours := database_id()) and (strangers := census.strangers(ours)):
+    living = census.workers()
+    if (ours := database_id()) and (strangers := census.strangers(living, ours)):
         _reasons.log("workers", f"work for another database: {strangers}")
         return _STRANGERS
     with db.connection() as database:
         needed = schema_age.newest_post(database.session)
-    if outdated := census.older_than(needed):
+    if outdated := census.older_than(living, needed):
         _reasons.log("workers", f"of an earlier release than the database: {outdated}")
         return _OUTDATED
     taken = census.taken_ago()
